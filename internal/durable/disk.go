@@ -1,0 +1,195 @@
+// Package durable is how bytes reach the disk, and the only package that changes files.
+//
+// Each method returns only when its effect survives a power cut: file contents are synced before they get their name, and the
+// folder is synced after every change of a name. A reader sees the old file or the new one, never a part: contents arrive by
+// rename, links are swapped by rename, nothing live is removed first. What a crash can leave behind is a file that [IsTemp]
+// knows. Nothing here decides what to write, or where.
+package durable
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Op is one change to the file system, as the kernel is asked for it.
+type Op struct {
+	// Call is one of open, write, fsync, fsync-dir, chmod, rename, rename-noreplace, symlink, unlink, mkdir.
+	Call string
+	// Path is what the call acts on; for rename and symlink the name that appears.
+	Path string
+	// From is the old name (rename) or the link's target (symlink).
+	From string
+	// Data is what a write puts into the file.
+	Data []byte
+}
+
+// Disk changes files durably. The zero value works on the real file system.
+type Disk struct {
+	// Before, when set, is told of each change before it is made; an error stops it and is returned in its place.
+	// Tests record with it, and break things.
+	Before func(Op) error
+}
+
+const tempSuffix = ".tmp"
+
+// tempName matches what temp makes: a dot, the name it is for, a dot, 26 characters of randomness.
+var tempName = regexp.MustCompile(`^\..+\.[A-Z2-7]{26}\.tmp$`)
+
+// IsTemp says whether name, without its folder, is one that this package gives to a file before it is complete.
+func IsTemp(name string) bool { return tempName.MatchString(name) }
+
+func temp(path string) string {
+	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text()+tempSuffix)
+}
+
+// WriteFile makes path hold data with exactly this mode, whatever was there before (a link is replaced, not followed).
+// On an error the old content is untouched.
+func (d Disk) WriteFile(path string, data []byte, mode fs.FileMode) error {
+	tmp := temp(path)
+	if err := d.create(tmp, data, mode); err != nil {
+		return fmt.Errorf("write %s: %w", path, errors.Join(err, d.discard(tmp)))
+	}
+	if err := d.rename(tmp, path); err != nil {
+		return fmt.Errorf("write %s: %w", path, errors.Join(err, d.discard(tmp)))
+	}
+	return d.syncDir(path)
+}
+
+// Symlink makes path a link to target, replacing what was there in one step.
+func (d Disk) Symlink(target, path string) error {
+	tmp := temp(path)
+	err := d.do(Op{Call: "symlink", Path: tmp, From: target}, func() error { return os.Symlink(target, tmp) })
+	if err != nil {
+		return fmt.Errorf("link %s: %w", path, err)
+	}
+	if err := d.rename(tmp, path); err != nil {
+		return fmt.Errorf("link %s: %w", path, errors.Join(err, d.discard(tmp)))
+	}
+	return d.syncDir(path)
+}
+
+// Remove unlinks path. That it was not there is no error.
+func (d Disk) Remove(path string) error {
+	err := d.do(Op{Call: "unlink", Path: path}, func() error { return os.Remove(path) })
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("remove %s: %w", path, err)
+	}
+	return d.syncDir(path)
+}
+
+// RenameNoReplace renames from to path and fails with [fs.ErrExist] when path is there. Both lie in one folder.
+// A file system that cannot do it (EINVAL, e.g. some network ones) gives an error and leaves both names alone.
+func (d Disk) RenameNoReplace(from, path string) error {
+	err := d.do(Op{Call: "rename-noreplace", Path: path, From: from}, func() error {
+		return unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
+	})
+	if err != nil {
+		return fmt.Errorf("rename %s to %s: %w", from, path, err)
+	}
+	return d.syncDir(path)
+}
+
+// MkdirAll makes path and the missing folders above it. The last one gets mode, the others 0755.
+func (d Disk) MkdirAll(path string, mode fs.FileMode) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	if parent := filepath.Dir(path); parent != path {
+		if err := d.MkdirAll(parent, 0o755); err != nil {
+			return err
+		}
+	}
+	err := d.do(Op{Call: "mkdir", Path: path}, func() error { return os.Mkdir(path, mode) })
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("make folder %s: %w", path, err)
+	}
+	return d.syncDir(path)
+}
+
+// Narrow takes from the open file the permissions that mode does not have. It never widens.
+func (d Disk) Narrow(f *os.File, mode fs.FileMode) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	narrowed := info.Mode().Perm() & mode
+	if narrowed == info.Mode().Perm() {
+		return nil
+	}
+	return d.do(Op{Call: "chmod", Path: f.Name()}, func() error { return f.Chmod(narrowed) })
+}
+
+func (d Disk) create(path string, data []byte, mode fs.FileMode) error {
+	var f *os.File
+	err := d.do(Op{Call: "open", Path: path}, func() (err error) {
+		f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	// the umask may have taken permissions away that the kubelet's user needs for a 0644 file
+	if err := d.do(Op{Call: "chmod", Path: path}, func() error { return f.Chmod(mode) }); err != nil {
+		return err
+	}
+	if err := d.do(Op{Call: "write", Path: path, Data: data}, func() error { _, err := f.Write(data); return err }); err != nil {
+		return err
+	}
+	if err := d.do(Op{Call: "fsync", Path: path}, f.Sync); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+func (d Disk) rename(from, path string) error {
+	return d.do(Op{Call: "rename", Path: path, From: from}, func() error { return os.Rename(from, path) })
+}
+
+// discard takes a temporary file away after a failure. What it cannot remove is swept at the next start.
+func (d Disk) discard(tmp string) error {
+	err := d.do(Op{Call: "unlink", Path: tmp}, func() error { return os.Remove(tmp) })
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func (d Disk) syncDir(path string) error {
+	dir := filepath.Dir(path)
+	err := d.do(Op{Call: "fsync-dir", Path: dir}, func() error {
+		f, err := os.Open(dir)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		return f.Sync()
+	})
+	if err != nil {
+		return fmt.Errorf("sync folder %s: %w", strings.TrimSuffix(dir, "/"), err)
+	}
+	return nil
+}
+
+func (d Disk) do(op Op, call func() error) error {
+	if d.Before != nil {
+		if err := d.Before(op); err != nil {
+			return err
+		}
+	}
+	return call()
+}
