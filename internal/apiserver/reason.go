@@ -1,0 +1,98 @@
+package apiserver
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// Reason is one word for why a request failed: the same in log, STATUS= and metric.
+type Reason string
+
+// Reasons of failed requests.
+const (
+	Unreachable  Reason = "unreachable"  // no connection, or it broke
+	Timeout      Reason = "timeout"      // no answer in time
+	TLS          Reason = "tls"          // the server's certificate, or ours in the handshake
+	Clock        Reason = "clock"        // the server's certificate is outside its validity by the local clock
+	Redirected   Reason = "redirect"     // answered with a redirect, refused
+	Unauthorized Reason = "unauthorized" // 401
+	Forbidden    Reason = "forbidden"    // 403
+	NotFound     Reason = "not-found"    // 404
+	Exists       Reason = "exists"       // 409 AlreadyExists
+	Throttled    Reason = "throttled"    // 429
+	ServerError  Reason = "server-error" // 5xx
+	Expired      Reason = "expired"      // 410: the resource version is gone
+	Invalid      Reason = "invalid"      // the server found the request wrong (400, 422)
+	BadAnswer    Reason = "bad-answer"   // not an answer of an API server
+)
+
+// ReasonOf sorts the error of a request.
+func ReasonOf(err error) Reason {
+	if reason, ok := connectionReason(err); ok {
+		return reason
+	}
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return BadAnswer
+	}
+	switch code := int(status.Status().Code); {
+	case code == http.StatusUnauthorized:
+		return Unauthorized
+	case code == http.StatusForbidden:
+		return Forbidden
+	case code == http.StatusNotFound:
+		return NotFound
+	case apierrors.IsAlreadyExists(err):
+		return Exists
+	case code == http.StatusTooManyRequests:
+		return Throttled
+	case code == http.StatusGone:
+		return Expired
+	case code == http.StatusBadRequest, code == http.StatusUnprocessableEntity:
+		return Invalid
+	case code >= 500:
+		return ServerError
+	}
+	return BadAnswer
+}
+
+func connectionReason(err error) (Reason, bool) {
+	var (
+		invalid  x509.CertificateInvalidError
+		verify   *tls.CertificateVerificationError
+		alert    tls.AlertError
+		record   tls.RecordHeaderError
+		network  net.Error
+		authorit x509.UnknownAuthorityError
+		hostname x509.HostnameError
+	)
+	switch {
+	case errors.Is(err, ErrRedirect):
+		return Redirected, true
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return Clock, true
+	case errors.As(err, &verify), errors.As(err, &alert), errors.As(err, &record), errors.As(err, &authorit), errors.As(err, &hostname):
+		return TLS, true
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
+		return Timeout, true
+	case errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return Unreachable, true
+	}
+	return "", false
+}
+
+// RetryAfter returns how long the server asked to wait before the next try; 0 when it did not say.
+func RetryAfter(err error) time.Duration {
+	if seconds, ok := apierrors.SuggestsClientDelay(err); ok {
+		return time.Duration(seconds) * time.Second
+	}
+	return 0
+}

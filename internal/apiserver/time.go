@@ -1,0 +1,54 @@
+package apiserver
+
+import (
+	"net/http"
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+)
+
+// serverClock learns the server's time from the Date header of its answers, which has a resolution of one second.
+type serverClock struct {
+	clock clock.PassiveClock
+
+	mu    sync.Mutex
+	ahead time.Duration // server time less local time
+	known bool
+}
+
+// ServerTime returns the API server's idea of now, and whether it has said so yet; if not, it is the local time.
+func (c *Client) ServerTime() (now time.Time, known bool) {
+	c.times.mu.Lock()
+	defer c.times.mu.Unlock()
+	return c.times.clock.Now().Add(c.times.ahead), c.times.known
+}
+
+func (s *serverClock) watching(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(request *http.Request) (*http.Response, error) {
+		response, err := next.RoundTrip(request)
+		if err != nil {
+			return response, err
+		}
+		if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
+			s.learn(date)
+		}
+		return response, nil
+	})
+}
+
+func (s *serverClock) learn(date time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock.Now()
+	s.known = true
+	s.ahead = 0
+	// within the header's resolution the clocks are taken to agree
+	if ahead := date.Sub(now.Truncate(time.Second)); ahead.Abs() > time.Second {
+		s.ahead = ahead
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return r(request) }
