@@ -1,0 +1,74 @@
+package kubeconfig
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/url"
+
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
+)
+
+// endpointOf checks what a kubeconfig says about its cluster. TLS verification cannot be switched off, and there is no silent
+// falling back to the system's roots: whoever holds a certificate of a public CA could then take the token.
+func endpointOf(cluster *clientcmdapi.Cluster) (apiserver.Endpoint, error) {
+	if cluster.InsecureSkipTLSVerify {
+		return apiserver.Endpoint{}, errors.New("insecure-skip-tls-verify is set: whoever answers would get the credential; remove it and give certificate-authority-data")
+	}
+	if err := CheckServer(cluster.Server); err != nil {
+		return apiserver.Endpoint{}, err
+	}
+	if cluster.ProxyURL != "" {
+		if proxy, err := url.Parse(cluster.ProxyURL); err != nil || proxy.Host == "" {
+			return apiserver.Endpoint{}, errors.New("proxy-url is not a URL")
+		}
+	}
+	ca, err := caOf(cluster)
+	if err != nil {
+		return apiserver.Endpoint{}, err
+	}
+	return apiserver.Endpoint{Server: cluster.Server, TLSServerName: cluster.TLSServerName, ProxyURL: cluster.ProxyURL, CA: ca}, nil
+}
+
+// CheckServer checks the URL of an API server: absolute, https, and nothing in it that belongs elsewhere.
+func CheckServer(server string) error {
+	if server == "" {
+		return errors.New("server is missing")
+	}
+	u, err := url.Parse(server)
+	switch {
+	case err != nil:
+		return errors.New("server is not a URL") // the text may hold a password
+	case u.User != nil:
+		return errors.New("server holds a user name or password; credentials belong into the user entry")
+	case u.Scheme == "http":
+		return fmt.Errorf("server %q: plain http would send the credential readable for everybody; it must be https", server)
+	case u.Scheme != "https" || u.Hostname() == "":
+		return fmt.Errorf("server %q is not an absolute https URL", server)
+	case u.RawQuery != "" || u.Fragment != "":
+		return fmt.Errorf("server %q has a query or fragment", server)
+	}
+	return nil
+}
+
+func caOf(cluster *clientcmdapi.Cluster) ([]byte, error) {
+	ca, field := cluster.CertificateAuthorityData, "certificate-authority-data"
+	if cluster.CertificateAuthority != "" && len(ca) == 0 {
+		field = "certificate-authority " + cluster.CertificateAuthority
+		file, err := durable.ReadTrusted(cluster.CertificateAuthority, maxSize)
+		if err != nil {
+			return nil, fmt.Errorf("certificate-authority: %w", err)
+		}
+		ca = file.Data
+	}
+	if len(ca) == 0 {
+		return nil, errors.New("has no CA (certificate-authority-data or certificate-authority): without it the server cannot be verified")
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM(ca) {
+		return nil, fmt.Errorf("%s holds no PEM certificate", field)
+	}
+	return ca, nil
+}

@@ -1,0 +1,185 @@
+package kubeconfig
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
+)
+
+// Disposal is what became of a bootstrap credential.
+type Disposal string
+
+const (
+	// Deleted: the secret is gone from the disk.
+	Deleted Disposal = "deleted"
+	// Kept: it stays, as the kind of credential or the configuration wants it; Said explains.
+	Kept Disposal = "kept"
+	// Exposed: a secret stays that should not; a person should look. Said explains.
+	Exposed Disposal = "exposed"
+	// Newer: another credential stands there by now. It was not touched and is to be used.
+	Newer Disposal = "newer"
+)
+
+// Disposed is the outcome of [Bootstrap.Dispose]: one sentence for the log.
+type Disposed struct {
+	Disposal Disposal
+	File     string
+	Said     string
+}
+
+// Dispose removes the secret that b was read from, and nothing else: a file is deleted only if it still holds the bytes that
+// were used. It must be called only after the identity obtained with it is proved and durable. An error means that the secret
+// is still there because the file system would not let it go; trying again later may help.
+func (b *Bootstrap) Dispose(disk durable.Disk, credentialsDirectory string) (Disposed, error) {
+	if credentialsDirectory != "" && strings.HasPrefix(b.Path, strings.TrimSuffix(credentialsDirectory, "/")+"/") {
+		return Disposed{Kept, b.Path, "it is a systemd credential, which only its source can remove (LoadCredential= of the unit)"}, nil
+	}
+	switch b.Source {
+	case InlineToken, EmbeddedKey:
+		return b.delete(disk, b.Path)
+	case TokenFile:
+		return b.disposeTokenFile(disk)
+	case KeyFile:
+		return Disposed{Exposed, b.SecretFile, "a client key given by path is not ours to delete; remove it if nothing else needs it"}, nil
+	default:
+		return Disposed{Kept, b.Path, "an exec plugin is no secret, and the way back should the certificate ever expire"}, nil
+	}
+}
+
+func (b *Bootstrap) disposeTokenFile(disk durable.Disk) (Disposed, error) {
+	info, err := os.Lstat(b.SecretFile)
+	if err != nil {
+		return Disposed{Deleted, b.SecretFile, "it was gone already"}, nil
+	}
+	if !b.inFolder(b.SecretFile) || durable.OwnerOf(info) != 0 && durable.OwnerOf(info) != os.Geteuid() {
+		return Disposed{Exposed, b.SecretFile, "a tokenFile outside the kubeconfig's folder is not ours to delete; remove it if nothing else needs it"}, nil
+	}
+	return b.delete(disk, b.SecretFile)
+}
+
+// delete removes path and, if it is a link, the file in the same folder that it leads to.
+func (b *Bootstrap) delete(disk durable.Disk, path string) (Disposed, error) {
+	target, said := deletable(path)
+	if said != "" {
+		return Disposed{Exposed, path, said}, nil
+	}
+	disposal, err := deleteUsed(disk, target, b.used[path])
+	if err == nil && disposal == Deleted && target != path {
+		err = disk.Remove(path)
+	}
+	if err != nil {
+		return Disposed{}, fmt.Errorf("delete the used bootstrap credential %s: %w", path, err)
+	}
+	if disposal == Newer {
+		return Disposed{Newer, path, "another one was put there while this one was in use"}, nil
+	}
+	return Disposed{Deleted, path, "the new identity is proved and on disk"}, nil
+}
+
+// deletable returns the regular file to delete for path, or why none may be: what somebody else's name leads to stays.
+func deletable(path string) (target, refusal string) {
+	target = path
+	info, err := os.Lstat(path)
+	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		if target, err = filepath.EvalSymlinks(path); err == nil {
+			info, err = os.Lstat(target)
+		}
+	}
+	real, _ := filepath.EvalSymlinks(filepath.Dir(path))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return path, "" // gone already; deleteUsed finds out
+	case err != nil:
+		return "", fmt.Sprintf("it cannot be looked at: %v", err)
+	case target != path && filepath.Dir(target) != real:
+		return "", fmt.Sprintf("it is a link to %s in another folder, which is not ours to delete; remove that file by hand", target)
+	case !info.Mode().IsRegular():
+		return "", fmt.Sprintf("%s is no regular file", target)
+	case durable.LinksOf(info) != 1:
+		return "", fmt.Sprintf("%s has %d names (hard links), so that deleting one would not remove the secret; remove them by hand", target, durable.LinksOf(info))
+	case durable.OwnerOf(info) != 0 && durable.OwnerOf(info) != os.Geteuid():
+		return "", fmt.Sprintf("%s belongs to user %d; remove it by hand", target, durable.OwnerOf(info))
+	}
+	return target, ""
+}
+
+// AsideName is where the credential at path waits while it is looked at for the last time.
+func AsideName(path string) string {
+	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".used")
+}
+
+// deleteUsed deletes path if it holds the bytes used. The file is moved aside before it is read, so that a new one put in its
+// place at any moment is never deleted.
+func deleteUsed(disk durable.Disk, path string, used []byte) (Disposal, error) {
+	aside := AsideName(path)
+	if err := disk.Remove(aside); err != nil { // path is there or gone; what lies aside is older than either
+		return "", err
+	}
+	if err := disk.RenameNoReplace(path, aside); errors.Is(err, fs.ErrNotExist) {
+		return Deleted, nil
+	} else if err != nil {
+		return "", err
+	}
+	file, err := durable.ReadFile(aside, maxSize)
+	if err == nil && bytes.Equal(file.Data, used) {
+		return Deleted, disk.Remove(aside)
+	}
+	return Newer, PutBack(disk, path)
+}
+
+// PutBack settles a credential that lies aside, as a crash during its disposal leaves it: it gets its name back, or, when a
+// newer one stands there, goes.
+func PutBack(disk durable.Disk, path string) error {
+	aside := AsideName(path)
+	if _, err := os.Lstat(aside); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	err := disk.RenameNoReplace(aside, path)
+	if errors.Is(err, fs.ErrExist) {
+		return disk.Remove(aside)
+	}
+	return err
+}
+
+// Aside returns the files, of the bootstrap kubeconfig at path and the tokenFile that it names, that lie aside.
+func Aside(path string) []string {
+	candidates := []string{path}
+	if file, err := durable.ReadFile(path, maxSize); err == nil {
+		if _, user, err := current(path, file.Data); err == nil && user.TokenFile != "" {
+			candidates = append(candidates, user.TokenFile)
+		}
+	}
+	var aside []string
+	for _, candidate := range candidates {
+		if _, err := os.Lstat(AsideName(candidate)); err == nil {
+			aside = append(aside, candidate)
+		}
+	}
+	return aside
+}
+
+// Narrow takes from the file at path, opened and judged once, the permissions of everybody but its owner. A link is not
+// followed, for what it leads to may be somebody else's.
+func Narrow(disk durable.Disk, path string) error {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() || durable.LinksOf(info) != 1 {
+		return fmt.Errorf("%s is not a regular file with one name", path)
+	}
+	return disk.Narrow(f, 0o600)
+}
