@@ -1,0 +1,90 @@
+package csr
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	certificatesv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Result is how a request stands.
+type Result string
+
+const (
+	// Waiting: neither approved nor denied, or approved and not issued yet. However long it takes, it is no error.
+	Waiting Result = "waiting"
+	// Issued: the signer has answered with a certificate.
+	Issued Result = "issued"
+	// Denied by an approver: final for this object.
+	Denied Result = "denied"
+	// Failed: the signer cannot issue it: final for this object.
+	Failed Result = "failed"
+	// Deleted: the object is gone, e.g. by the cluster's clean-up after 24 hours. The same request may be sent again.
+	Deleted Result = "deleted"
+	// Replaced: an object that is not ours stands under the name.
+	Replaced Result = "replaced"
+	// Refused: what was issued is not what was asked for, or the API server does not accept it.
+	Refused Result = "refused"
+)
+
+// Outcome is what the API server said about a request.
+type Outcome struct {
+	Result Result
+	// CertificatePEM is set when Issued.
+	CertificatePEM []byte
+	// Reason and Message are the approver's or signer's words, when Denied or Failed, or ours.
+	Reason, Message string
+	// At is when it was decided: the time of the condition, by the API server's clock.
+	At time.Time
+	// Approved says, while Waiting, that only the signer's work is missing.
+	Approved bool
+}
+
+// outcomeOf reads the object. It looks at each condition's status, which client-go does not.
+func outcomeOf(object *certificatesv1.CertificateSigningRequest) Outcome {
+	for _, ending := range []struct {
+		condition certificatesv1.RequestConditionType
+		result    Result
+	}{{certificatesv1.CertificateDenied, Denied}, {certificatesv1.CertificateFailed, Failed}} {
+		if c := conditionOf(object, ending.condition); c != nil {
+			at := c.LastTransitionTime.Time
+			if at.IsZero() {
+				at = c.LastUpdateTime.Time
+			}
+			return Outcome{Result: ending.result, Reason: c.Reason, Message: c.Message, At: at}
+		}
+	}
+	approved := conditionOf(object, certificatesv1.CertificateApproved) != nil
+	if approved && len(object.Status.Certificate) > 0 {
+		return Outcome{Result: Issued, CertificatePEM: object.Status.Certificate}
+	}
+	return Outcome{Result: Waiting, Approved: approved}
+}
+
+func conditionOf(object *certificatesv1.CertificateSigningRequest, kind certificatesv1.RequestConditionType) *certificatesv1.CertificateSigningRequestCondition {
+	for i, c := range object.Status.Conditions {
+		if c.Type == kind && (c.Status == corev1.ConditionTrue || c.Status == "") {
+			return &object.Status.Conditions[i]
+		}
+	}
+	return nil
+}
+
+// ours says whether object is the one that p describes. Who created it may have changed with a new bootstrap token; only a
+// request sent as the node must have been created by it.
+func (p *Pending) ours(object *certificatesv1.CertificateSigningRequest, asNode bool) bool {
+	spec := object.Spec
+	seconds := int32(0)
+	if spec.ExpirationSeconds != nil {
+		seconds = *spec.ExpirationSeconds
+	}
+	usages := p.Wish.Usages()
+	return bytes.Equal(bytes.TrimSpace(spec.Request), bytes.TrimSpace(p.RequestPEM)) &&
+		spec.SignerName == p.Wish.Kind.Signer() &&
+		seconds == p.Wish.ExpirationSeconds &&
+		len(spec.Usages) == len(usages) &&
+		!slices.ContainsFunc(usages, func(u certificatesv1.KeyUsage) bool { return !slices.Contains(spec.Usages, u) }) &&
+		(!asNode || spec.Username == p.Wish.CommonName())
+}
