@@ -1,0 +1,119 @@
+// Package certdir is the folder that holds the node's certificates, in the kubelet's own layout (client-go's FileStore), so that
+// agent and kubelet can each take over from the other: what is in it, how a new pair becomes the current one, and what may be
+// swept.
+//
+// A reader of a current name finds the old pair or the new one, whole, at every moment and after every crash. What a request under
+// way or a certificate means is for others to know.
+package certdir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
+)
+
+// Kind is the prefix of one certificate's files.
+type Kind string
+
+// The kinds of pairs, named as the kubelet names them.
+const (
+	Client  Kind = "kubelet-client"
+	Serving Kind = "kubelet-server"
+)
+
+// Names of files that are not of one kind.
+const (
+	lockName      = ".bootstrap-agent.lock"
+	serverCAName  = "kubelet-apiserver-ca.crt"
+	clientCAName  = "kubelet-client-ca.crt"
+	servingCert   = "kubelet.crt"
+	servingKey    = "kubelet.key"
+	originSuffix  = ".orig"
+	pendingSuffix = ".pending.pem"
+)
+
+// maxSize is far above any pair, bundle or pending file.
+const maxSize = 1 << 20
+
+// Dir is one cert-dir.
+type Dir struct {
+	Path string
+	Disk durable.Disk
+}
+
+// Current returns the path of the link to the pair in use.
+func (d Dir) Current(kind Kind) string { return filepath.Join(d.Path, string(kind)+"-current.pem") }
+
+// PendingFile returns the path of the request under way.
+func (d Dir) PendingFile(kind Kind) string { return filepath.Join(d.Path, string(kind)+pendingSuffix) }
+
+// ServerCA returns the path of the bundle that verifies the API server.
+func (d Dir) ServerCA() string { return filepath.Join(d.Path, serverCAName) }
+
+// ClientCA returns the path of the bundle that verifies clients of the kubelet.
+func (d Dir) ClientCA() string { return filepath.Join(d.Path, clientCAName) }
+
+// Open makes the folder if it is not there and checks that nobody else can change it and that we can. Not being able to is an
+// error that only a person can mend.
+func (d Dir) Open() error {
+	if err := d.Disk.MkdirAll(d.Path, 0o700); err != nil {
+		return err
+	}
+	info, err := os.Stat(d.Path)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is not a folder; move it away or give another --cert-dir", d.Path)
+	}
+	if err := durable.TrustFolder(d.Path); err != nil {
+		return err
+	}
+	if err := unix.Access(d.Path, unix.W_OK|unix.X_OK); err != nil {
+		return fmt.Errorf("%s is not writable: %w; the agent runs as root, and its unit needs the folder in ReadWritePaths=", d.Path, err)
+	}
+	return nil
+}
+
+// Lock makes this process the only agent of the cert-dir until the returned file is closed. See [durable.LockedError].
+func (d Dir) Lock(holder string) (*os.File, error) {
+	return d.Disk.Lock(filepath.Join(d.Path, lockName), holder)
+}
+
+// ReadPending returns the content of a pending file, nil when there is none.
+func (d Dir) ReadPending(kind Kind) ([]byte, error) {
+	return readOptional(d.PendingFile(kind))
+}
+
+// WritePending stores a request under way, whole.
+func (d Dir) WritePending(kind Kind, content []byte) error {
+	return d.Disk.WriteFile(d.PendingFile(kind), content, 0o600)
+}
+
+// RemovePending forgets a request.
+func (d Dir) RemovePending(kind Kind) error { return d.Disk.Remove(d.PendingFile(kind)) }
+
+// ReadCA returns the content of a CA file of this folder, nil when there is none.
+func (d Dir) ReadCA(path string) ([]byte, error) { return readOptional(path) }
+
+// WriteCA makes path hold the bundle. An equal file is left alone, for the kubelet re-reads what changes.
+func (d Dir) WriteCA(path string, bundle []byte) error {
+	if existing, err := readOptional(path); err == nil && string(existing) == string(bundle) {
+		return nil
+	}
+	return d.Disk.WriteFile(path, bundle, 0o644)
+}
+
+func readOptional(path string) ([]byte, error) {
+	file, err := durable.ReadFile(path, maxSize)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return file.Data, err
+}

@@ -1,0 +1,195 @@
+package certdir
+
+import (
+	"crypto/tls"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
+)
+
+// The kubelet serves kubelet.crt and kubelet.key when its configuration names no pair. Here both are links to the current
+// serving pair, so that a kubelet needs no configuration for it. They must never dangle: through a dangling link the kubelet
+// writes a key of its own, readable for all, and does not start again.
+
+// servingNames returns the two names, the certificate's first: the order in which they are switched.
+func (d Dir) servingNames() [2]string {
+	return [2]string{filepath.Join(d.Path, servingCert), filepath.Join(d.Path, servingKey)}
+}
+
+func (d Dir) isOurLink(path string) bool {
+	target, err := os.Readlink(path)
+	current := d.Current(Serving)
+	return err == nil && (target == filepath.Base(current) || target == current)
+}
+
+// RepairLinks settles what a crash or a person left: links to a pair that cannot be read are taken away, and when one of the
+// two is ours the other becomes ours too. It says what it did.
+func (d Dir) RepairLinks() (done []string, err error) {
+	_, pairErr := d.Read(Serving)
+	names := d.servingNames()
+	ours := 0
+	for _, path := range names {
+		switch {
+		case d.isOurLink(path):
+			ours++
+		case dangling(path):
+			if err := d.Disk.Remove(path); err != nil {
+				return done, err
+			}
+			done = append(done, "removed dangling link "+path)
+		}
+	}
+	if pairErr != nil {
+		for _, path := range []string{names[1], names[0]} {
+			if !d.isOurLink(path) {
+				continue
+			}
+			if err := d.Disk.Remove(path); err != nil {
+				return done, err
+			}
+			done = append(done, "removed link to an unusable pair "+path)
+		}
+		return done, nil
+	}
+	if ours == 1 {
+		return append(done, "completed the links "+strings.Join(names[:], " and ")), d.LinkServing()
+	}
+	return done, nil
+}
+
+func dangling(path string) bool {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode()&os.ModeSymlink == 0 {
+		return false
+	}
+	_, err = os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// Linked says whether the kubelet finds the current serving pair under both of its own names.
+func (d Dir) Linked() bool {
+	names := d.servingNames()
+	return d.isOurLink(names[0]) && d.isOurLink(names[1])
+}
+
+// LinkServing makes both names lead to the current serving pair, which must be readable. Real files that stood there are copied
+// first: a copy is a new inode, for a hard link would keep the kubelet's watch on the old one.
+func (d Dir) LinkServing() error {
+	if _, err := d.Read(Serving); err != nil {
+		return fmt.Errorf("link the kubelet's serving pair: %w", err)
+	}
+	for _, path := range d.servingNames() {
+		if err := d.keepOriginal(path); err != nil {
+			return err
+		}
+	}
+	for _, path := range d.servingNames() {
+		if d.isOurLink(path) {
+			continue
+		}
+		if err := d.Disk.Symlink(filepath.Base(d.Current(Serving)), path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d Dir) keepOriginal(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
+	file, err := durable.ReadFile(path, maxSize)
+	if err != nil {
+		return fmt.Errorf("keep a copy of %s: %w", path, err)
+	}
+	return d.Disk.WriteFile(path+originSuffix, file.Data, 0o600)
+}
+
+// RealPair returns the pair under the kubelet's own names when both are files that are not ours: one that the kubelet or a
+// person made. An error says why there is none to use; an expired one is none.
+func (d Dir) RealPair(now time.Time) (*Pair, error) {
+	names := d.servingNames()
+	for _, path := range names {
+		if d.isOurLink(path) {
+			return nil, ErrNoPair
+		}
+	}
+	cert, err := durable.ReadFile(names[0], maxSize)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w at %s", ErrNoPair, names[0])
+	}
+	if err != nil {
+		return nil, err
+	}
+	key, err := durable.ReadFile(names[1], maxSize)
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(cert.Data, key.Data)
+	if err != nil {
+		return nil, fmt.Errorf("%s and %s do not make a pair: %s", names[0], names[1], strings.TrimPrefix(err.Error(), "tls: "))
+	}
+	if now.After(pair.Leaf.NotAfter) {
+		return nil, fmt.Errorf("%s expired at %s", names[0], pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
+	}
+	return &Pair{File: names[0], Leaf: pair.Leaf, Key: pair.PrivateKey, ModTime: cert.Info.ModTime()}, nil
+}
+
+// CommitServing is Commit for the serving pair: the links follow, and then the previous pair is deleted, for the kubelet
+// watches its inode and reads the new one only when that goes.
+func (d Dir) CommitServing(pairPEM []byte, now time.Time) error {
+	previous := d.dataFiles(Serving)
+	if err := d.Commit(Serving, pairPEM, now); err != nil {
+		return err
+	}
+	if err := d.LinkServing(); err != nil {
+		return err
+	}
+	for _, path := range previous {
+		if err := d.Disk.Remove(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ReleaseServing gives the kubelet's own names back: links to our pair become real copies of it, and what only served them goes.
+// It says whether there was anything to do.
+func (d Dir) ReleaseServing() (bool, error) {
+	names := d.servingNames()
+	pair, err := d.Read(Serving)
+	if err != nil || !d.isOurLink(names[0]) && !d.isOurLink(names[1]) {
+		return false, nil
+	}
+	cert, key := splitPair(pair.PEM)
+	for i, content := range [][]byte{cert, key} {
+		if err := d.Disk.WriteFile(names[i], content, 0o600); err != nil {
+			return false, err
+		}
+	}
+	for _, path := range append([]string{d.Current(Serving), d.PendingFile(Serving)}, d.dataFiles(Serving)...) {
+		if err := d.Disk.Remove(path); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func splitPair(text []byte) (cert, key []byte) {
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			cert = append(cert, pem.EncodeToMemory(block)...)
+		} else {
+			key = append(key, pem.EncodeToMemory(block)...)
+		}
+	}
+	return cert, key
+}
