@@ -1,0 +1,78 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/pflag"
+	"sigs.k8s.io/yaml"
+)
+
+// Load returns the settings: defaults, then the configuration file, then the flags that were given. The file at
+// [DefaultFile] may be missing, one that was asked for may not. All that is wrong is reported together.
+func Load(file string, given *pflag.FlagSet) (Config, error) {
+	config := Default()
+	path := file
+	if path == "" {
+		path = DefaultFile
+	}
+	text, err := os.ReadFile(path)
+	switch {
+	case err == nil:
+		if err := decode(text, &config); err != nil {
+			return Config{}, fmt.Errorf("configuration file %s: %w", path, err)
+		}
+	case file != "" || !errors.Is(err, fs.ErrNotExist):
+		return Config{}, fmt.Errorf("configuration file: %w", err)
+	}
+	if err := overlay(given, &config); err != nil {
+		return Config{}, err
+	}
+	if err := config.absolutePaths(); err != nil {
+		return Config{}, err
+	}
+	return config, config.Validate()
+}
+
+func decode(text []byte, config *Config) error {
+	if err := yaml.UnmarshalStrict(text, config); err != nil {
+		return err
+	}
+	if config.APIVersion != APIVersion || config.Kind != Kind {
+		return fmt.Errorf("says apiVersion %q, kind %q; expected are %q, %q", config.APIVersion, config.Kind, APIVersion, Kind)
+	}
+	return nil
+}
+
+// overlay sets what was given on the command line, and only that.
+func overlay(given *pflag.FlagSet, config *Config) error {
+	if given == nil {
+		return nil
+	}
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	Bind(flags, config)
+	var errs []error
+	given.Visit(func(flag *pflag.Flag) {
+		if flags.Lookup(flag.Name) != nil {
+			errs = append(errs, flags.Set(flag.Name, flag.Value.String()))
+		}
+	})
+	return errors.Join(errs...)
+}
+
+func (c *Config) absolutePaths() error {
+	for _, path := range []*string{&c.BootstrapKubeconfig, &c.Kubeconfig, &c.CertDir, &c.KubeletClientCAFile} {
+		if *path == "" {
+			continue
+		}
+		absolute, err := filepath.Abs(*path)
+		if err != nil {
+			return err
+		}
+		*path = absolute
+	}
+	return nil
+}

@@ -1,0 +1,162 @@
+// Package status is what can be seen of a node's certificates: one Observed value, read from the files, on which the agent
+// decides and from which the status command and the log speak. It changes nothing and asks no API server.
+package status
+
+import (
+	"crypto"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/config"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/kubeconfig"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/node"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/serving"
+)
+
+// Observed is everything on the disk that matters, at one moment.
+type Observed struct {
+	Now time.Time
+
+	Node    string
+	NodeErr error
+
+	Client, Serving Certificate
+
+	// Kubelet is the kubelet's kubeconfig.
+	Kubelet    *kubeconfig.Kubelet
+	KubeletErr error
+	// ServerCA and ClientCA are the contents of the two CA files; nil: not there.
+	ServerCA, ClientCA []byte
+
+	Bootstrap    *kubeconfig.Bootstrap
+	BootstrapErr error
+	// Aside are the files that lie aside, as a crash during the disposal of a credential leaves them.
+	Aside []string
+}
+
+// Certificate is one of the node's two certificates on the disk.
+type Certificate struct {
+	Kind csr.Kind
+	// Pair is what the current link leads to; PairErr says why there is none to use.
+	Pair    *certdir.Pair
+	PairErr error
+	// Older is the newest other pair that is still valid, for when there is no Pair.
+	Older *certdir.Pair
+	// Pending is the request under way; PendingErr says what is wrong with its file.
+	Pending    *csr.Pending
+	PendingErr error
+	// Adopted is a pair under the kubelet's own names that is not ours; it serves as the placeholder.
+	Adopted *certdir.Pair
+	// Linked: the kubelet finds Pair under its own names.
+	Linked bool
+}
+
+// Observe reads the files that the settings name.
+func Observe(cfg config.Config, now time.Time) Observed {
+	dir := certdir.Dir{Path: cfg.CertDir}
+	o := Observed{Now: now}
+	o.Node, o.NodeErr = node.Name(cfg.HostnameOverride)
+	o.Client = observe(dir, csr.Client, certdir.Client, now)
+	o.Serving = observe(dir, csr.Serving, certdir.Serving, now)
+	o.Serving.Linked = dir.Linked()
+	if adopted, err := dir.RealPair(now); err == nil {
+		o.Serving.Adopted = adopted
+	}
+	o.Kubelet, o.KubeletErr = kubeconfig.LoadKubelet(cfg.Kubeconfig)
+	o.ServerCA, _ = dir.ReadCA(dir.ServerCA())
+	o.ClientCA, _ = dir.ReadCA(dir.ClientCA())
+	o.Bootstrap, o.BootstrapErr = kubeconfig.LoadBootstrap(cfg.BootstrapKubeconfig)
+	o.Aside = kubeconfig.Aside(cfg.BootstrapKubeconfig)
+	return o
+}
+
+func observe(dir certdir.Dir, kind csr.Kind, prefix certdir.Kind, now time.Time) Certificate {
+	c := Certificate{Kind: kind}
+	c.Pair, c.PairErr = dir.Read(prefix)
+	if c.PairErr != nil {
+		for _, older := range dir.Older(prefix) {
+			if now.Before(older.Leaf.NotAfter) {
+				c.Older = older
+				break
+			}
+		}
+	}
+	file, err := dir.ReadPending(prefix)
+	if err == nil && file != nil {
+		c.Pending, err = csr.DecodePending(file)
+	}
+	if err != nil {
+		c.Pending, c.PendingErr = nil, err
+	}
+	return c
+}
+
+// Usable says whether the pair can be used. Not yet valid is no reason against it: the clock may be what is wrong.
+func (c Certificate) Usable(now time.Time) bool {
+	return c.Pair != nil && now.Before(c.Pair.Leaf.NotAfter)
+}
+
+// Issued says whether the pair in use came through a request to the cluster and is no placeholder.
+func (c Certificate) Issued() bool {
+	return c.Pair != nil && (c.Kind == csr.Client || !serving.SelfSigned(c.Pair.Leaf))
+}
+
+// Committed says whether the pending request's certificate is the one in use, so that only the end of its commit is missing.
+func (c Certificate) Committed() bool {
+	if c.Pending == nil || c.Pair == nil {
+		return false
+	}
+	public, err := c.Pending.PublicKey()
+	if err != nil {
+		return false
+	}
+	used, ok := c.Pair.Leaf.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && used.Equal(public)
+}
+
+// ForOtherNode says whether the identity names another node than this machine is now. It stays in use, for the old name is what
+// the API server knows.
+func (o Observed) ForOtherNode() bool {
+	return o.Client.Pair != nil && o.Node != "" && o.Client.Pair.Leaf.Subject.CommonName != "system:node:"+o.Node
+}
+
+// HasIdentity says whether the node can act as itself: a client pair that can be used and a kubeconfig that says where.
+func (o Observed) HasIdentity() bool {
+	return o.Client.Usable(o.Now) && o.Kubelet != nil
+}
+
+// NoCredential says whether there is no bootstrap kubeconfig, or the file that it names is gone.
+func (o Observed) NoCredential() bool { return errors.Is(o.BootstrapErr, kubeconfig.ErrNoCredential) }
+
+// SecretFiles returns the files that hold, or must be taken to hold, a bootstrap secret.
+func (o Observed) SecretFiles(cfg config.Config) []string {
+	var files []string
+	switch b := o.Bootstrap; {
+	case b != nil && b.SecretFile != "":
+		files = append(files, b.SecretFile)
+	case b != nil && b.Source != kubeconfig.ExecPlugin, b == nil && !o.NoCredential():
+		files = append(files, cfg.BootstrapKubeconfig)
+	}
+	for _, path := range o.Aside {
+		files = append(files, kubeconfig.AsideName(path))
+	}
+	return files
+}
+
+// Stamp is a cheap sign of change: it differs when one of the files was written, replaced, made or removed.
+func Stamp(paths ...string) string {
+	var stamp []byte
+	for _, path := range paths {
+		info, err := os.Lstat(path)
+		if err != nil {
+			stamp = append(stamp, '-')
+			continue
+		}
+		stamp = info.ModTime().AppendFormat(stamp, time.RFC3339Nano)
+		stamp = append(stamp, info.Mode().String()...)
+	}
+	return string(stamp)
+}
