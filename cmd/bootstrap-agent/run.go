@@ -1,0 +1,71 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+
+	"github.com/bootstrap-agent/bootstrap-agent/internal/agent"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/config"
+)
+
+func runCommand() *cobra.Command {
+	load := settings{}
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Get the node's certificates and keep them, as a service; with --once: get them and end",
+		Long: `Get the node's certificates and keep them, as a service.
+
+The daemon ends only with 0 (signal), 1 (another agent holds the cert-dir) and 2 (flags, configuration file, cert-dir).
+With --once: 0 both certificates are there (or as --serving asks), 4 the serving certificate is still a placeholder,
+1 --timeout passed without an identity, 3 a person must act (denied, failed, refused, no credential), 2 usage,
+configuration or a bad bootstrap kubeconfig.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := load.config()
+			if err != nil {
+				return err
+			}
+			log := newLogger(cfg)
+			klog.SetSlogLogger(log) // client-go's own words, of exec plugins for example
+			watchdog, err := daemon.SdWatchdogEnabled(false)
+			if err != nil {
+				log.Warn("the watchdog of the service manager is not fed", "err", err)
+			}
+			return agent.New(agent.Options{
+				Config: cfg, Clock: clock.RealClock{}, Log: log, UserAgent: userAgent(),
+				Notify: notify(log), WatchdogEvery: watchdog,
+				CredentialsDirectory: os.Getenv("CREDENTIALS_DIRECTORY"),
+			}).Run(cmd.Context())
+		},
+	}
+	load.bind(cmd, config.Bind)
+	return cmd
+}
+
+// notify tells the service manager. Without one ($NOTIFY_SOCKET) it does nothing.
+func notify(log *slog.Logger) func(string) {
+	failed := errors.New("never")
+	return func(state string) {
+		if _, err := daemon.SdNotify(false, state); err != nil && err.Error() != failed.Error() {
+			failed = err
+			log.Warn("cannot notify the service manager", "err", err)
+		}
+	}
+}
+
+// newLogger writes to standard error, which systemd puts into the journal.
+func newLogger(cfg config.Config) *slog.Logger {
+	var level slog.LevelVar
+	_ = level.UnmarshalText([]byte(cfg.LogLevel)) // checked with the rest of the configuration
+	options := &slog.HandlerOptions{Level: &level}
+	if cfg.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, options))
+}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"k8s.io/utils/clock"
+
+	"github.com/bootstrap-agent/bootstrap-agent/internal/agent"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/config"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
+)
+
+func statusCommand() *cobra.Command {
+	load, output := settings{}, ""
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show the node's certificates, what is planned and what is waited for; reads files only",
+		Long: `Show the node's certificates, what is planned and what is waited for. Reads files only, asks nobody.
+
+Exit codes: 0 well, 1 something is missing that may come by itself, 2 usage or configuration, 3 a person must act,
+4 attention (a placeholder in use, a rotation due, a credential left behind).`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := load.config()
+			if err != nil {
+				return err
+			}
+			now := clock.RealClock{}.Now()
+			report := status.Observe(cfg, now).Report(cfg)
+			switch output {
+			case "text":
+				err = report.WriteText(cmd.OutOrStdout(), now)
+			case "json":
+				encoder := json.NewEncoder(cmd.OutOrStdout())
+				encoder.SetIndent("", "  ")
+				err = encoder.Encode(report)
+			default:
+				return usage(fmt.Errorf("--output %q is not one of text, json", output))
+			}
+			if err != nil || report.Level == status.Well {
+				return err
+			}
+			return &agent.Exit{Code: int(report.Level)}
+		},
+	}
+	load.bind(cmd, config.Bind)
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	return cmd
+}

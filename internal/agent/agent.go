@@ -1,0 +1,284 @@
+// Package agent is the story: the only loop, which looks at what is there, decides what to do next about the client
+// certificate, the serving certificate and the bootstrap credential, does it, and waits until something changes.
+//
+// Only the loop's own goroutine writes to the disk or changes what is remembered. What takes time (asking the API server,
+// looking up an address) runs beside it and reports back with a function that the loop calls. Decisions are pure functions of
+// what was observed and remembered (decide.go); a restart at any point observes the same and goes on.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/config"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/serving"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
+)
+
+// Options are what the agent is given by its surroundings.
+type Options struct {
+	Config config.Config
+	Disk   durable.Disk
+	Clock  clock.WithTicker
+	Log    *slog.Logger
+	// Notify tells the service manager (sd_notify); nil: nobody listens.
+	Notify func(state string)
+	// WatchdogEvery is how often the service manager wants to hear from the loop; 0: never.
+	WatchdogEvery time.Duration
+	// UserAgent appears in the API server's audit log.
+	UserAgent string
+	// CredentialsDirectory is systemd's $CREDENTIALS_DIRECTORY.
+	CredentialsDirectory string
+}
+
+// Agent keeps the certificates of one node. Make one with [New], and call Run once.
+type Agent struct {
+	Options
+	cfg config.Config
+	dir certdir.Dir
+	log *slog.Logger
+
+	started    time.Time
+	client     memory
+	serving    memory
+	credential credentialMemory
+	addresses  addressMemory
+	identity   *identity
+	ahead      time.Duration // the API server's clock less ours
+	stages     stages
+	said       map[string]string
+
+	tasks  sync.WaitGroup
+	events chan func()
+}
+
+// identity is a connection to the API server as the node itself, kept as long as pair and endpoint stay the same.
+type identity struct {
+	key string
+	api *apiserver.Client
+}
+
+// New returns an agent that has done nothing yet.
+func New(options Options) *Agent {
+	if options.Notify == nil {
+		options.Notify = func(string) {}
+	}
+	return &Agent{
+		Options: options,
+		cfg:     options.Config,
+		dir:     certdir.Dir{Path: options.Config.CertDir, Disk: options.Disk},
+		log:     options.Log,
+		client:  memory{name: csr.Client},
+		serving: memory{name: csr.Serving},
+		said:    map[string]string{},
+		events:  make(chan func(), 16), // a task goes on while the loop is busy with the disk
+	}
+}
+
+// Run does the agent's work until ctx ends, or with --once until there is a verdict. The error is an [*Exit], but for nil.
+func (a *Agent) Run(ctx context.Context) error {
+	a.started = a.Clock.Now()
+	lock, err := a.open()
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer a.tasks.Wait()
+	defer cancel()
+	return a.loop(ctx)
+}
+
+// open makes sure of the cert-dir, of being alone with it, and that what stands there does the kubelet no harm.
+func (a *Agent) open() (*os.File, error) {
+	if a.cfg.Once {
+		if o := a.observe(); o.Bootstrap == nil && !o.NoCredential() {
+			return nil, exit(2, o.BootstrapErr)
+		}
+	}
+	if err := a.dir.Open(); err != nil {
+		return nil, exit(2, fmt.Errorf("cert-dir: %w", err))
+	}
+	lock, err := a.dir.Lock(fmt.Sprintf("pid %d", os.Getpid()))
+	if err != nil {
+		return nil, exit(1, err)
+	}
+	repaired, err := a.dir.RepairLinks()
+	for _, done := range repaired {
+		a.log.Info("repaired the kubelet's serving links", "done", done)
+	}
+	if err != nil {
+		a.log.Warn("cannot repair the kubelet's serving links", "err", err)
+	}
+	return lock, nil
+}
+
+const (
+	// lookEvery is how often the files are looked at for a change.
+	lookEvery = time.Second
+	// observeEvery is how often everything is read again, in case a change was missed, and for the wall clock.
+	observeEvery = time.Minute
+)
+
+func (a *Agent) loop(ctx context.Context) error {
+	for swept := false; ; {
+		o := a.observe()
+		for a.act(ctx, o) {
+			o = a.observe()
+		}
+		if !swept {
+			swept = true
+			a.sweep(o)
+		}
+		a.report(o)
+		if a.cfg.Once {
+			if done, err := a.verdict(o); done {
+				return err
+			}
+		}
+		if err := a.wait(ctx, o); err != nil {
+			return a.stop(ctx)
+		}
+	}
+}
+
+// act does the next step of each concern and says whether any of them changed something that must be looked at again.
+func (a *Agent) act(ctx context.Context, o status.Observed) bool {
+	client := a.actClient(ctx, o)
+	serving := a.actServing(ctx, o)
+	credential := a.actCredential(ctx, o)
+	return client || serving || credential
+}
+
+// wait returns when there is a reason to look again: a task's report, a changed file, a time that has come. An error ends the
+// agent.
+func (a *Agent) wait(ctx context.Context, o status.Observed) error {
+	stamp := a.stamp(o)
+	for until := a.nextTime(o); ; {
+		timer := a.Clock.NewTimer(min(lookEvery, max(until.Sub(a.Clock.Now()), time.Millisecond)))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case report := <-a.events:
+			timer.Stop()
+			report()
+			return nil
+		case <-timer.C():
+			a.stages.alive(a, o)
+			if now := a.Clock.Now(); !now.Before(until) || a.stamp(o) != stamp {
+				return nil
+			}
+		}
+	}
+}
+
+// stamp differs when a file that matters was changed. While a credential is awaited, whatever it consists of, it always does.
+func (a *Agent) stamp(o status.Observed) string {
+	if !o.HasIdentity() && o.Bootstrap == nil || o.NodeErr != nil {
+		return a.Clock.Now().String()
+	}
+	return status.Stamp(a.cfg.BootstrapKubeconfig, a.cfg.Kubeconfig, a.cfg.CertDir, a.cfg.KubeletClientCAFile)
+}
+
+func (a *Agent) nextTime(o status.Observed) time.Time {
+	next := o.Now.Add(observeEvery)
+	earlier := func(t time.Time) {
+		if t.After(o.Now) && t.Before(next) {
+			next = t
+		}
+	}
+	for _, m := range []memory{a.client, a.serving, a.credential.memory, a.addresses.memory} {
+		earlier(m.retryAt)
+	}
+	for _, c := range []status.Certificate{o.Client, o.Serving} {
+		if c.Pending != nil && c.Pending.Ended != nil {
+			earlier(nextKey(c.Pending))
+		}
+	}
+	for _, t := range a.stages.times(a) {
+		earlier(t)
+	}
+	return next
+}
+
+// stop ends the agent on a signal; whatever is under way is found again by the next start.
+func (a *Agent) stop(context.Context) error {
+	a.Notify("STOPPING=1")
+	a.log.Info("stopping; the next start goes on from here")
+	if a.cfg.Once {
+		return exit(1, errors.New("interrupted before the node had its certificates; run again to go on"))
+	}
+	return nil
+}
+
+func (a *Agent) observe() status.Observed {
+	o := status.Observe(a.cfg, a.Clock.Now())
+	a.client.compareWish(o.Client.Pending, a.clientWish(o), o.Now)
+	a.serving.compareWish(o.Serving.Pending, a.servingWish(o), o.Now)
+	a.client.noteMismatch(o.ForOtherNode(), o.Now)
+	return o
+}
+
+// task runs work beside the loop; the function that it returns is called by the loop. One task at a time for each memory.
+func (a *Agent) task(ctx context.Context, m *memory, work func(context.Context) func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	m.running, m.cancel = true, cancel
+	m.generation++
+	generation := m.generation
+	a.tasks.Go(func() {
+		defer cancel()
+		report := work(ctx)
+		a.send(ctx, func() {
+			if m.generation == generation {
+				m.running = false
+				report()
+			}
+		})
+	})
+}
+
+// abandon ends the task of m and makes sure that it reports nothing any more.
+func (m *memory) abandon() {
+	if m.running {
+		m.cancel()
+	}
+	m.running = false
+	m.generation++
+}
+
+// send hands a report to the loop, unless what it is about was cancelled.
+func (a *Agent) send(ctx context.Context, report func()) {
+	select {
+	case a.events <- report:
+	case <-ctx.Done():
+	}
+}
+
+// sweep removes what earlier runs left, once everything pending has been looked at.
+func (a *Agent) sweep(o status.Observed) {
+	kinds := []certdir.Kind{certdir.Client}
+	removed, err := a.dir.Sweep(kinds, 1, o.Now)
+	if a.cfg.Serving != string(serving.Off) && o.Serving.Pair != nil {
+		kinds = []certdir.Kind{certdir.Serving}
+		more, moreErr := a.dir.Sweep(kinds, 0, o.Now)
+		removed, err = append(removed, more...), errors.Join(err, moreErr)
+	}
+	if len(removed) > 0 {
+		a.log.Info("swept files that nothing needs", "files", removed)
+	}
+	if err != nil {
+		a.log.Warn("cannot sweep", "err", err)
+	}
+}

@@ -1,0 +1,163 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	certificatesv1 "k8s.io/api/certificates/v1"
+
+	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/rotate"
+)
+
+// ask sends a request, or finds it again, and waits for its end.
+func (a *Agent) ask(ctx context.Context, m *memory, p *csr.Pending, api *apiserver.Client, asNode bool) {
+	request := *p // the loop goes on with its own copy from the disk
+	a.task(ctx, m, func(ctx context.Context) func() {
+		asker := &csr.Asker{
+			API: api, Clock: a.Clock, AsNode: asNode,
+			Accepted: func(object *certificatesv1.CertificateSigningRequest) {
+				a.send(ctx, func() { a.accepted(m, object) })
+			},
+			Unwatchable: func(err error) {
+				a.log.Warn("the certificate signing request cannot be watched, so it is read again and again; bind system:node-bootstrapper",
+					"certificate", m.name, "csr", request.Name, "err", err)
+			},
+		}
+		outcome, err := asker.Ask(ctx, &request)
+		if !asNode {
+			api.Close()
+		}
+		return func() {
+			a.noteTime(api)
+			a.asked(m, outcome, err)
+		}
+	})
+}
+
+// accepted notes that the API server has the request: from now on a restart reads it instead of sending it again.
+func (a *Agent) accepted(m *memory, object *certificatesv1.CertificateSigningRequest) {
+	p := a.pending(m)
+	if p == nil || p.Name != object.Name {
+		return
+	}
+	if m.accepted.IsZero() {
+		m.accepted = a.Clock.Now()
+		a.log.Info("the API server has the certificate signing request", "certificate", m.name, "csr", p.Name, "created", object.CreationTimestamp.UTC().Format(time.RFC3339))
+	}
+	m.succeed()
+	if p.UID == string(object.UID) {
+		return
+	}
+	p.UID, p.Accepted = string(object.UID), object.CreationTimestamp.Time
+	a.disk(m, "store the certificate signing request's uid", func() error { return a.store(p) })
+}
+
+// pending reads the request under way: the disk is what counts, not what is remembered of it.
+func (a *Agent) pending(m *memory) *csr.Pending {
+	o := a.observe()
+	if m.name == csr.Client {
+		return o.Client.Pending
+	}
+	return o.Serving.Pending
+}
+
+// asked deals with the answer to a request.
+func (a *Agent) asked(m *memory, outcome csr.Outcome, err error) {
+	p := a.pending(m)
+	switch {
+	case err != nil:
+		a.failed(m, failureFor(err), err)
+	case p == nil:
+		return
+	case outcome.Result == csr.Issued:
+		a.issued(m, p, outcome)
+	case outcome.Result == csr.Deleted:
+		a.deleted(m, p)
+	default:
+		a.end(m, p, outcome)
+	}
+}
+
+// issued puts the certificate into the pending file before anything else happens to it.
+func (a *Agent) issued(m *memory, p *csr.Pending, outcome csr.Outcome) {
+	p.CertificatePEM = outcome.CertificatePEM
+	leaf, err := p.Check()
+	if err != nil {
+		p.CertificatePEM = nil
+		a.end(m, p, csr.Outcome{Result: csr.Refused, Reason: "WrongCertificate", Message: err.Error(), At: a.Clock.Now()})
+		return
+	}
+	a.disk(m, "store the issued certificate", func() error { return a.store(p) })
+	a.log.Info("the certificate was issued", "certificate", m.name, "csr", p.Name,
+		"issuer", leaf.Issuer.String(), "until", leaf.NotAfter.UTC().Format(time.RFC3339))
+}
+
+// deleted deals with an object that is gone: the same request is sent again, at once when the cluster's own clean-up took it.
+func (a *Agent) deleted(m *memory, p *csr.Pending) {
+	old := !p.Accepted.IsZero() && a.serverTime().Sub(p.Accepted) > rotate.OldRequest
+	p.UID = ""
+	stored := a.disk(m, "store that the request is gone", func() error { return a.store(p) })
+	if old && stored {
+		a.log.Info("the cluster has cleaned up the certificate signing request; sending it again", "certificate", m.name, "csr", p.Name)
+		return
+	}
+	m.ended = &csr.Ended{Outcome: csr.Deleted, At: a.Clock.Now()}
+	a.failed(m, rotate.Deleted, fmt.Errorf("certificate signing request %s was deleted before it was answered; the same one will be sent again", p.Name))
+}
+
+// end notes how a request came to nothing. The next one has another key, and waits as the policy says.
+func (a *Agent) end(m *memory, p *csr.Pending, outcome csr.Outcome) {
+	ended := &csr.Ended{Outcome: outcome.Result, Reason: outcome.Reason, Message: outcome.Message, At: outcome.At}
+	if ended.At.IsZero() {
+		ended.At = a.Clock.Now()
+	}
+	p.Ended, m.ended = ended, ended
+	a.disk(m, "store how the request ended", func() error { return a.store(p) })
+	m.trouble = endedText(p)
+	a.log.Error(endings[outcome.Result], "certificate", m.name, "csr", p.Name, "reason", outcome.Reason, "message", outcome.Message,
+		"next", nextKey(p).UTC().Format(time.RFC3339), "remedy", remedies[outcome.Result])
+}
+
+var endings = map[csr.Result]string{
+	csr.Denied:   "the certificate signing request was denied",
+	csr.Failed:   "the signer cannot issue the certificate",
+	csr.Replaced: "another object stands under the name of the certificate signing request",
+	csr.Refused:  "the issued certificate cannot be used",
+}
+
+var remedies = map[csr.Result]string{
+	csr.Denied:   "find out why its approver said no (kubectl get csr NAME -o yaml), mend that, then restart the agent or wait for the next request",
+	csr.Failed:   "look at the signer's log (kube-controller-manager) for the reason",
+	csr.Replaced: "a new request with a new key follows; find out who makes requests in this node's name",
+	csr.Refused:  "compare the signer's configuration with what the request asks for",
+}
+
+func endedText(p *csr.Pending) string {
+	text := fmt.Sprintf("%s: %s", endings[p.Ended.Outcome], p.Name)
+	if p.Ended.Reason != "" || p.Ended.Message != "" {
+		text += fmt.Sprintf(" (%s: %s)", p.Ended.Reason, p.Ended.Message)
+	}
+	return text
+}
+
+// failed plans the next attempt after an error and says so once.
+func (a *Agent) failed(m *memory, failure rotate.Failure, err error) {
+	at := m.fail(failure, a.Clock.Now(), apiserver.RetryAfter(err), err.Error())
+	a.log.Warn("will try again", "certificate", m.name, "reason", apiserver.ReasonOf(err), "err", err, "at", at.UTC().Format(time.RFC3339Nano))
+}
+
+// failureFor sorts the error of a request into the rows of the retry policy.
+func failureFor(err error) rotate.Failure {
+	switch apiserver.ReasonOf(err) {
+	case apiserver.Unauthorized:
+		return rotate.Unauthorized
+	case apiserver.Throttled:
+		return rotate.Throttled
+	case apiserver.Forbidden, apiserver.Redirected, apiserver.Invalid, apiserver.NotFound:
+		return rotate.Forbidden
+	}
+	return rotate.NoAnswer
+}

@@ -1,0 +1,305 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/config"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/kubeconfig"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/rotate"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
+)
+
+func (a *Agent) clientWish(o status.Observed) *csr.Wish {
+	if o.NodeErr != nil {
+		return nil
+	}
+	return &csr.Wish{
+		Kind: csr.Client, NodeName: o.Node, KeyAlgorithm: a.cfg.KeyAlgorithm, ExpirationSeconds: a.cfg.ExpirationSeconds,
+	}
+}
+
+// clientSettings are the settings from which the wish follows.
+func (a *Agent) clientSettings() string {
+	return config.Fingerprint(a.cfg.HostnameOverride, a.cfg.KeyAlgorithm, a.cfg.ExpirationSeconds)
+}
+
+func (a *Agent) actClient(ctx context.Context, o status.Observed) (changed bool) {
+	m := &a.client
+	switch decideClient(o, *m, a.clientWish(o), a.clientSettings()) {
+	case rest:
+		return a.completeClientCA(o)
+	case useOlder:
+		return a.disk(m, "use the older client certificate", func() error {
+			a.log.Warn("the current client certificate cannot be used; an older one can", "err", o.Client.PairErr, "file", o.Client.Older.File)
+			return a.dir.Use(certdir.Client, o.Client.Older)
+		})
+	case giveUp:
+		a.giveUp(m, o.Client.Pending)
+		return a.makePending(m, o.Client, *a.clientWish(o), a.clientSettings(), o.Bootstrap.Endpoint)
+	case makePending:
+		return a.makePending(m, o.Client, *a.clientWish(o), a.clientSettings(), o.Bootstrap.Endpoint)
+	case ask:
+		return a.askAsBootstrap(ctx, o)
+	case prove:
+		a.prove(ctx, o.Client.Pending)
+	case commit:
+		return a.disk(m, "store the client certificate", func() error { return a.commitClient(o) })
+	}
+	return false
+}
+
+// disk runs a change of the files; trouble there is the same for all of them: said, kept for later, nothing lost.
+func (a *Agent) disk(m *memory, what string, change func() error) bool {
+	if err := change(); err != nil {
+		at := m.fail(rotate.LocalTrouble, a.Clock.Now(), 0, fmt.Sprintf("cannot %s: %v", what, err))
+		a.log.Error("cannot "+what, "certificate", m.name, "err", err, "again", at.UTC().Format(time.RFC3339))
+		return false
+	}
+	if m.failure == rotate.LocalTrouble {
+		m.succeed()
+	}
+	return true
+}
+
+func (a *Agent) giveUp(m *memory, p *csr.Pending) {
+	m.abandon()
+	a.log.Warn("gave up a certificate signing request, since another one is wanted now",
+		"certificate", m.name, "csr", p.Name, "remove", "kubectl delete csr "+p.Name)
+}
+
+// makePending puts a new key and the request that it signed on the disk, before anything is sent.
+func (a *Agent) makePending(m *memory, c status.Certificate, wish csr.Wish, settings string, endpoint apiserver.Endpoint) bool {
+	return a.disk(m, "store the certificate signing request", func() error {
+		p, err := csr.New(wish, endpoint)
+		if err != nil {
+			return err
+		}
+		p.Settings = settings
+		if before := c.Pending; before != nil {
+			p.GivenUp, p.Key = before.GivenUp, before.Key+1
+			if before.Ended == nil { // another wish, not another try
+				p.GivenUp, p.Key = a.Clock.Now(), 0
+			}
+		}
+		if c.PendingErr != nil {
+			a.log.Warn("the pending request on disk is of no use, making another", "certificate", m.name, "err", c.PendingErr)
+		}
+		m.succeed()
+		m.accepted, m.provedLeaf = time.Time{}, nil
+		return a.store(p)
+	})
+}
+
+func (a *Agent) store(p *csr.Pending) error {
+	content, err := p.Encode()
+	if err != nil {
+		return err
+	}
+	return a.dir.WritePending(prefixOf(p.Wish.Kind), content)
+}
+
+func prefixOf(kind csr.Kind) certdir.Kind {
+	if kind == csr.Client {
+		return certdir.Client
+	}
+	return certdir.Serving
+}
+
+// askAsBootstrap sends the client's request with the bootstrap credential. A request that was meant for another server, because
+// the bootstrap kubeconfig has been replaced since, is sent to the new one.
+func (a *Agent) askAsBootstrap(ctx context.Context, o status.Observed) (changed bool) {
+	m, p, b := &a.client, o.Client.Pending, o.Bootstrap
+	if !sameEndpoint(p.Endpoint, b.Endpoint) {
+		p.Endpoint, p.UID = b.Endpoint, ""
+		return a.disk(m, "store the certificate signing request", func() error { return a.store(p) })
+	}
+	a.narrow(b)
+	api, err := apiserver.New(b.Endpoint, b.Credential, a.UserAgent, a.Clock)
+	if err != nil {
+		a.failed(m, rotate.Forbidden, err)
+		return false
+	}
+	a.credential.used = b.Fingerprint()
+	a.ask(ctx, m, p, api, false)
+	return false
+}
+
+// narrow takes from a bootstrap kubeconfig the permissions with which others could read the secret.
+func (a *Agent) narrow(b *kubeconfig.Bootstrap) {
+	if b.Mode&0o077 == 0 {
+		return
+	}
+	if err := kubeconfig.Narrow(a.Disk, b.Path); err != nil {
+		a.log.Warn("the bootstrap kubeconfig can be read by others", "file", b.Path, "mode", b.Mode, "err", err)
+		return
+	}
+	a.log.Warn("the bootstrap kubeconfig could be read by others; it cannot any more", "file", b.Path, "mode", b.Mode)
+}
+
+// prove uses the issued certificate once, from memory, at the server that will be the node's.
+func (a *Agent) prove(ctx context.Context, p *csr.Pending) {
+	m := &a.client
+	leaf, err := p.Check()
+	if err != nil {
+		a.end(m, p, csr.Outcome{Result: csr.Refused, Reason: "WrongCertificate", Message: err.Error(), At: a.Clock.Now()})
+		return
+	}
+	if err := csr.Window(leaf, a.serverTime()); err != nil {
+		a.failed(m, rotate.NotInWindow, err)
+		return
+	}
+	api, err := a.nodeAPI(p.CertificatePEM, p.KeyPEM, p.Endpoint)
+	if err != nil {
+		a.failed(m, rotate.NoAnswer, err)
+		return
+	}
+	a.task(ctx, m, func(ctx context.Context) func() {
+		user, err := api.WhoAmI(ctx)
+		return func() { a.proved(p, user, err) }
+	})
+}
+
+func (a *Agent) proved(p *csr.Pending, user apiserver.User, err error) {
+	m, now := &a.client, a.Clock.Now()
+	if err != nil && apiserver.ReasonOf(err) != apiserver.Unauthorized {
+		a.failed(m, failureFor(err), err)
+		return
+	}
+	if err == nil && user.IsNode(p.Wish.NodeName) {
+		m.succeed()
+		m.provedLeaf = leafBytes(p.CertificatePEM)
+		a.log.Info("the API server accepts the new client certificate", "user", user.Name, "server", p.Endpoint.Server)
+		return
+	}
+	if err == nil {
+		err = fmt.Errorf("%s takes the new client certificate for user %q in groups %q, not for %s", p.Endpoint.Server, user.Name, user.Groups, p.Wish.CommonName())
+	}
+	if p.RefusedSince.IsZero() {
+		p.RefusedSince = now
+		a.disk(m, "store since when the certificate is refused", func() error { return a.store(p) })
+	}
+	if now.Sub(p.RefusedSince) >= rotate.GiveUpProof {
+		a.end(m, p, csr.Outcome{Result: csr.Refused, Reason: "NotAccepted", Message: err.Error(), At: now})
+		return
+	}
+	m.ended = &csr.Ended{Outcome: csr.Refused, Reason: "NotAccepted", Message: err.Error(), At: now}
+	a.failed(m, rotate.Unproved, fmt.Errorf("%w; is the CA that signs kubelet client certificates in the API server's --client-ca-file?", err))
+}
+
+// commitClient makes the proved certificate the node's: pair, current link, CA files, kubeconfig last; the pending file goes
+// only when all that is durable. Every step can be repeated.
+func (a *Agent) commitClient(o status.Observed) error {
+	p := o.Client.Pending
+	now := a.Clock.Now()
+	if !o.Client.Committed() {
+		if err := a.dir.Commit(certdir.Client, p.PairPEM(), now); err != nil {
+			return err
+		}
+	}
+	if err := a.dir.WriteCA(a.dir.ServerCA(), p.Endpoint.CA); err != nil {
+		return err
+	}
+	if err := a.writeClientCA(p.CertificatePEM, p.Endpoint.CA); err != nil {
+		return err
+	}
+	if _, err := kubeconfig.WriteKubelet(a.Disk, a.cfg.Kubeconfig, a.kubelet(p.Endpoint)); err != nil {
+		return err
+	}
+	if err := a.dir.RemovePending(certdir.Client); err != nil {
+		return err
+	}
+	if a.client.provedLeaf != nil {
+		a.credential.sameCluster = a.credential.used
+	}
+	a.client.succeed()
+	a.client.provedLeaf = nil
+	a.log.Info("the node has its client certificate", "node", p.Wish.NodeName, "file", a.dir.Current(certdir.Client), "kubeconfig", a.cfg.Kubeconfig)
+	_, err := a.dir.Sweep([]certdir.Kind{certdir.Client}, 1, now)
+	return err
+}
+
+func (a *Agent) kubelet(endpoint apiserver.Endpoint) kubeconfig.Kubelet {
+	return kubeconfig.Kubelet{
+		Endpoint: endpoint, KubeletServer: a.cfg.KubeletServer,
+		CAFile: a.dir.ServerCA(), ClientPEM: a.dir.Current(certdir.Client),
+	}
+}
+
+// writeClientCA decides who may call the kubelet. A CA that did not sign the client certificate is taken only when it was
+// configured: with a public or a company's CA there, all its holders would be let in at port 10250.
+func (a *Agent) writeClientCA(certificates, endpointCA []byte) error {
+	bundle, err := a.clientCA(certificates, endpointCA)
+	if err != nil {
+		a.log.Error("cannot tell which CA may call the kubelet", "file", a.dir.ClientCA(), "err", err,
+			"remedy", "give --kubelet-client-ca-file the CA in the API server's --kubelet-client-certificate")
+	}
+	if bundle == nil {
+		return nil
+	}
+	return a.dir.WriteCA(a.dir.ClientCA(), bundle)
+}
+
+// completeClientCA writes a CA file that was configured later, or could not be read, when the identity was stored.
+func (a *Agent) completeClientCA(o status.Observed) bool {
+	if o.ClientCA != nil || a.cfg.KubeletClientCAFile == "" || o.Now.Before(a.client.retryAt) {
+		return false
+	}
+	return a.disk(&a.client, "store the CA of the kubelet's clients", func() error {
+		bundle, err := a.clientCA(o.Client.Pair.PEM, nil)
+		if err != nil {
+			return err
+		}
+		return a.dir.WriteCA(a.dir.ClientCA(), bundle)
+	})
+}
+
+func (a *Agent) clientCA(certificates, endpointCA []byte) ([]byte, error) {
+	if path := a.cfg.KubeletClientCAFile; path != "" {
+		file, err := durable.ReadTrusted(path, 1<<20)
+		if err != nil {
+			return nil, fmt.Errorf("--kubelet-client-ca-file: %w", err)
+		}
+		if !x509.NewCertPool().AppendCertsFromPEM(file.Data) {
+			return nil, fmt.Errorf("--kubelet-client-ca-file %s holds no PEM certificate", path)
+		}
+		return file.Data, nil
+	}
+	leaf, rest := pem.Decode(certificates)
+	if leaf == nil {
+		return nil, errors.New("no certificate")
+	}
+	if signedBy(leaf.Bytes, endpointCA) {
+		return endpointCA, nil
+	}
+	if issuer := bytes.TrimSpace(rest); signedBy(leaf.Bytes, issuer) {
+		return append(issuer, '\n'), nil
+	}
+	return nil, errors.New("the CA of the bootstrap kubeconfig did not sign the node's client certificate, and the signer's answer does not hold the one that did")
+}
+
+func signedBy(leaf, bundle []byte) bool {
+	certificate, err := x509.ParseCertificate(leaf)
+	roots := x509.NewCertPool()
+	if err != nil || !roots.AppendCertsFromPEM(bundle) {
+		return false
+	}
+	_, err = certificate.Verify(x509.VerifyOptions{
+		Roots: roots, CurrentTime: certificate.NotBefore.Add(certificate.NotAfter.Sub(certificate.NotBefore) / 2),
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	return err == nil
+}
+
+func sameEndpoint(a, b apiserver.Endpoint) bool {
+	return a.Server == b.Server && a.TLSServerName == b.TLSServerName && a.ProxyURL == b.ProxyURL && bytes.Equal(a.CA, b.CA)
+}

@@ -1,0 +1,135 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/kubeconfig"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/rotate"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
+)
+
+// disposeAgain is how long to wait after the file system would not let a credential go, unless something changes before.
+const disposeAgain = time.Hour
+
+func (a *Agent) actCredential(ctx context.Context, o status.Observed) (changed bool) {
+	m := &a.credential
+	switch decideCredential(o, *m, a.cfg.KeepBootstrapKubeconfig) {
+	case settle:
+		return a.disk(&m.memory, "settle a credential that lay aside", func() error { return a.settle(o) })
+	case dispose:
+		return a.dispose(o)
+	case compare:
+		a.compare(ctx, o)
+	}
+	return false
+}
+
+func (a *Agent) settle(o status.Observed) error {
+	for _, path := range o.Aside {
+		if err := kubeconfig.PutBack(a.Disk, path); err != nil {
+			return err
+		}
+		a.log.Info("settled a bootstrap credential that an interrupted deletion had moved aside", "file", path)
+	}
+	return nil
+}
+
+// dispose deletes what was used and only that, after the identity was proved and is on the disk.
+func (a *Agent) dispose(o status.Observed) (changed bool) {
+	m := &a.credential
+	done, err := o.Bootstrap.Dispose(a.Disk, a.CredentialsDirectory)
+	if err != nil {
+		m.retryAt = a.Clock.Now().Add(disposeAgain)
+		m.trouble = err.Error()
+		a.log.Warn("the used bootstrap credential is still on the disk", "err", err, "again", m.retryAt.UTC().Format(time.RFC3339))
+		return false
+	}
+	m.succeed()
+	switch done.Disposal {
+	case kubeconfig.Deleted:
+		a.log.Info("deleted the used bootstrap credential", "file", done.File, "why", done.Said)
+		return true
+	case kubeconfig.Newer:
+		a.log.Info("left a new bootstrap credential alone", "file", done.File, "why", done.Said)
+		return true
+	case kubeconfig.Exposed:
+		a.log.Warn("a bootstrap secret stays on the disk", "file", done.File, "why", done.Said)
+	default:
+		a.log.Info("kept the bootstrap credential", "file", done.File, "why", done.Said)
+	}
+	m.settled = o.Bootstrap.Fingerprint()
+	return false
+}
+
+// compare asks the server of the bootstrap kubeconfig, with the node's certificate and under the file's CA, who we are. Nothing
+// secret is sent. Answered as this node: it is the same cluster.
+func (a *Agent) compare(ctx context.Context, o status.Observed) {
+	m := &a.credential
+	fingerprint, endpoint, pair := o.Bootstrap.Fingerprint(), o.Bootstrap.Endpoint, o.Client.Pair.PEM
+	api, err := apiserver.New(endpoint, apiserver.Credential{CertificatePEM: pair, KeyPEM: pair}, a.UserAgent, a.Clock)
+	if err != nil {
+		m.fail(rotate.Forbidden, a.Clock.Now(), 0, err.Error())
+		return
+	}
+	a.task(ctx, &m.memory, func(ctx context.Context) func() {
+		defer api.Close()
+		user, err := api.WhoAmI(ctx)
+		return func() { a.compared(fingerprint, endpoint, user, err) }
+	})
+}
+
+func (a *Agent) compared(fingerprint string, endpoint apiserver.Endpoint, user apiserver.User, err error) {
+	m, o := &a.credential, a.observe()
+	if o.Client.Pair == nil || o.Bootstrap == nil || o.Bootstrap.Fingerprint() != fingerprint {
+		return // the world has moved on
+	}
+	switch {
+	case err == nil && user.Name == o.Client.Pair.Leaf.Subject.CommonName:
+		m.succeed()
+		if a.disk(&m.memory, "take over the server of the bootstrap kubeconfig", func() error { return a.takeOver(o, endpoint) }) {
+			m.sameCluster = fingerprint
+		}
+	case err != nil && apiserver.ReasonOf(err) != apiserver.Unauthorized:
+		a.notCompared(failureFor(err), err)
+	default:
+		if err == nil {
+			err = fmt.Errorf("%s takes this node for user %q", endpoint.Server, user.Name)
+		}
+		a.notCompared(rotate.Forbidden, fmt.Errorf("the cluster of the bootstrap kubeconfig does not know this node's identity: %w; "+
+			"to move the node there: bootstrap-agent stopped, kubelet drained, remove %s and its kubeconfig, start again; to stay: remove %s",
+			err, a.cfg.CertDir, a.cfg.BootstrapKubeconfig))
+	}
+}
+
+// notCompared says once why the bootstrap kubeconfig stays where it is, and tries again quietly.
+func (a *Agent) notCompared(failure rotate.Failure, err error) {
+	m := &a.credential
+	again := m.trouble == err.Error()
+	m.fail(failure, a.Clock.Now(), apiserver.RetryAfter(err), err.Error())
+	if !again {
+		a.log.Warn("a bootstrap kubeconfig beside a working identity was not touched", "file", a.cfg.BootstrapKubeconfig, "err", err)
+	}
+}
+
+// takeOver makes the server and CA of a bootstrap kubeconfig for the same cluster the node's.
+func (a *Agent) takeOver(o status.Observed, endpoint apiserver.Endpoint) error {
+	if o.Kubelet != nil && sameEndpoint(o.Kubelet.Endpoint, endpoint) && o.ClientCA != nil {
+		return nil
+	}
+	if err := a.dir.WriteCA(a.dir.ServerCA(), endpoint.CA); err != nil {
+		return err
+	}
+	if o.ClientCA == nil {
+		if err := a.writeClientCA(o.Client.Pair.PEM, endpoint.CA); err != nil {
+			return err
+		}
+	}
+	changed, err := kubeconfig.WriteKubelet(a.Disk, a.cfg.Kubeconfig, a.kubelet(endpoint))
+	if err == nil && changed {
+		a.log.Warn("the kubelet's kubeconfig has a new server or CA; the kubelet needs a restart to use it", "file", a.cfg.Kubeconfig, "server", endpoint.Server)
+	}
+	return err
+}

@@ -1,0 +1,39 @@
+package agent
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
+)
+
+// nodeAPI returns a client with the node's own certificate. It is the same, with its connections, until certificate or endpoint
+// change; then the old one's are closed.
+func (a *Agent) nodeAPI(certificate, key []byte, endpoint apiserver.Endpoint) (*apiserver.Client, error) {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%s\x00%s", certificate, endpoint.Server, endpoint.TLSServerName, endpoint.ProxyURL, endpoint.CA))
+	name := hex.EncodeToString(sum[:])
+	if a.identity != nil && a.identity.key == name {
+		return a.identity.api, nil
+	}
+	api, err := apiserver.New(endpoint, apiserver.Credential{CertificatePEM: certificate, KeyPEM: key}, a.UserAgent, a.Clock)
+	if err != nil {
+		return nil, err
+	}
+	if a.identity != nil {
+		a.identity.api.Close()
+	}
+	a.identity = &identity{key: name, api: api}
+	return api, nil
+}
+
+// noteTime remembers how far the API server's clock is ahead of ours.
+func (a *Agent) noteTime(api *apiserver.Client) {
+	if now, known := api.ServerTime(); known {
+		a.ahead = now.Sub(a.Clock.Now())
+	}
+}
+
+// serverTime is now by the API server's clock, as far as it is known.
+func (a *Agent) serverTime() time.Time { return a.Clock.Now().Add(a.ahead) }

@@ -1,0 +1,107 @@
+package agent
+
+import (
+	"bytes"
+	"encoding/pem"
+	"math/rand/v2"
+	"net"
+	"time"
+
+	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/rotate"
+)
+
+// memory is what the agent remembers about one certificate, or the credential, between two looks at the disk. Losing it in a
+// crash costs time, never a certificate or a second request.
+type memory struct {
+	name    csr.Kind
+	running bool
+	cancel  func()
+	// generation tells the reports of the task under way from those of one that was abandoned.
+	generation int
+
+	// retryAt is when the next attempt may begin; failures counts those in a row of one kind.
+	retryAt  time.Time
+	failure  rotate.Failure
+	failures int
+
+	// provedLeaf is the certificate, still pending, that the API server has accepted.
+	provedLeaf []byte
+	// accepted is when the API server had the request, by our clock.
+	accepted time.Time
+	// trouble is what stands in the way, for STATUS= and the log; it ends with the next success.
+	trouble string
+	// ended is the last end of a request in this process's life.
+	ended *csr.Ended
+	// differsSince is since when the request is not what is wanted; mismatchSince since when the node has another name.
+	differsSince, mismatchSince time.Time
+}
+
+// credentialMemory is what is remembered of the bootstrap kubeconfig, by its fingerprint.
+type credentialMemory struct {
+	memory
+	// used is the one that the client's request was last sent with.
+	used string
+	// sameCluster: it leads to the cluster that knows this node.
+	sameCluster string
+	// settled: all that was to do about it is done, or only a person can do more.
+	settled string
+}
+
+type addressMemory struct {
+	memory
+	ips     []net.IP
+	known   bool
+	foundAt time.Time
+	err     error
+}
+
+// fail plans the next attempt after a failure and returns its time.
+func (m *memory) fail(kind rotate.Failure, now time.Time, asked time.Duration, trouble string) time.Time {
+	if m.failure != kind {
+		m.failures = 0
+	}
+	m.failure = kind
+	m.retryAt = now.Add(rotate.Wait(kind, m.failures, rand.Float64(), asked))
+	m.failures++
+	m.trouble = trouble
+	return m.retryAt
+}
+
+// succeed forgets failures.
+func (m *memory) succeed() {
+	m.failure, m.failures, m.retryAt, m.trouble = "", 0, time.Time{}, ""
+}
+
+func (m *memory) proved(p *csr.Pending) bool {
+	return m.provedLeaf != nil && bytes.Equal(m.provedLeaf, leafBytes(p.CertificatePEM))
+}
+
+func leafBytes(certificates []byte) []byte {
+	block, _ := pem.Decode(certificates)
+	if block == nil {
+		return nil
+	}
+	return block.Bytes
+}
+
+// compareWish notes since when the request under way is not what is wanted.
+func (m *memory) compareWish(p *csr.Pending, wish *csr.Wish, now time.Time) {
+	if p == nil || wish == nil || p.Wish.Covers(*wish) {
+		m.differsSince = time.Time{}
+	} else if m.differsSince.IsZero() {
+		m.differsSince = now
+	}
+}
+
+func (m *memory) noteMismatch(mismatch bool, now time.Time) {
+	if !mismatch {
+		m.mismatchSince = time.Time{}
+	} else if m.mismatchSince.IsZero() {
+		m.mismatchSince = now
+	}
+}
+
+func (m *memory) mismatched(now time.Time) bool {
+	return !m.mismatchSince.IsZero() && now.Sub(m.mismatchSince) >= nameMismatch
+}

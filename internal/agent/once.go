@@ -1,0 +1,86 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/serving"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
+)
+
+// verdict is the end of run --once: nil when both certificates are there, or as the mode asks; an [*Exit] that says what is
+// missing and what to do; or not done yet.
+func (a *Agent) verdict(o status.Observed) (done bool, err error) {
+	if a.kubeletCanStart(o) && o.Client.Usable(o.Now) && o.Client.Pending == nil {
+		return a.verdictServing(o)
+	}
+	switch m := a.client; {
+	case o.Bootstrap == nil && !o.NoCredential():
+		return true, exit(2, o.BootstrapErr)
+	case o.Client.Usable(o.Now) && o.ClientCA == nil && o.Kubelet != nil:
+		return true, exit(3, fmt.Errorf("the node has its client certificate, but nothing says who may call the kubelet: %s is missing; give --kubelet-client-ca-file", a.dir.ClientCA()))
+	case a.nothingToTry(o):
+		return true, exit(3, errors.New(a.clientLine(o).text))
+	case m.ended != nil && m.ended.Outcome != csr.Deleted && m.ended.Outcome != csr.Replaced:
+		return true, exit(3, errors.New(m.trouble))
+	case o.Client.Pending != nil && o.Client.Pending.Ended != nil && o.Now.Before(nextKey(o.Client.Pending)):
+		return true, exit(3, errors.New(endedText(o.Client.Pending)))
+	case o.Now.Sub(a.started) >= a.cfg.OnceTimeout():
+		return true, exit(1, fmt.Errorf("no identity within %s: %s; run again to go on with the same request", a.cfg.OnceTimeout(), a.why(o)))
+	}
+	return false, nil
+}
+
+// verdictServing waits for the serving certificate, and for the bootstrap credential to go, for --serving-wait and no longer.
+func (a *Agent) verdictServing(o status.Observed) (done bool, err error) {
+	from := a.stages.completeAt
+	if a.serving.accepted.After(from) {
+		from = a.serving.accepted
+	}
+	late := !o.Now.Before(from.Add(a.cfg.ServingWait.Duration))
+	switch {
+	case a.credentialUnsettled(o) && !late:
+		return false, nil
+	case a.cfg.Serving == string(serving.Off), o.Serving.Issued() && o.Serving.Pending == nil:
+		return true, nil
+	case o.Serving.Pending != nil && o.Serving.Pending.Ended != nil:
+		return true, exit(4, fmt.Errorf("the serving certificate is a placeholder: %s", endedText(o.Serving.Pending)))
+	case !late:
+		return false, nil
+	case o.Serving.Pending == nil || o.Serving.Pending.UID == "":
+		return true, exit(4, fmt.Errorf("the serving certificate is a placeholder: %s; the next run goes on", a.whyServing()))
+	}
+	name := o.Serving.Pending.Name
+	return true, exit(4, fmt.Errorf("the serving certificate is a placeholder until certificate signing request %s is approved: kubectl certificate approve %s; the next run goes on", name, name))
+}
+
+// credentialUnsettled says whether the bootstrap credential is still to be disposed of.
+func (a *Agent) credentialUnsettled(o status.Observed) bool {
+	switch s := decideCredential(o, a.credential, a.cfg.KeepBootstrapKubeconfig); s {
+	case rest, waitRetry:
+		return false
+	}
+	return true
+}
+
+func (a *Agent) why(o status.Observed) string {
+	switch p := o.Client.Pending; {
+	case a.client.trouble != "":
+		return a.client.trouble
+	case o.NodeErr != nil:
+		return o.NodeErr.Error()
+	case p != nil && !a.client.accepted.IsZero():
+		return fmt.Sprintf("certificate signing request %s is not approved: kubectl certificate approve %s", p.Name, p.Name)
+	}
+	return "no answer yet"
+}
+
+func (a *Agent) whyServing() string {
+	for _, trouble := range []string{a.serving.trouble, a.addresses.trouble} {
+		if trouble != "" {
+			return trouble
+		}
+	}
+	return "no answer yet"
+}

@@ -1,0 +1,131 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/serving"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
+)
+
+// approvalTakes is how long an automatic approval may take before waiting for it is worth a line.
+const approvalTakes = time.Second
+
+// line is what one concern has to say now. Level is that of the log; lines of errors that were logged when they happened have none.
+type line struct {
+	text  string
+	level slog.Level
+	quiet bool
+}
+
+// say puts into STATUS= what is waited for, and logs each line when it changes.
+func (a *Agent) say(o status.Observed) {
+	concerns := []struct {
+		name string
+		line line
+	}{
+		{"bootstrap", a.bootstrapLine(o)},
+		{"client", a.clientLine(o)},
+		{"serving", a.servingLine(o)},
+	}
+	var texts []string
+	for _, c := range concerns {
+		if c.line.text != "" {
+			texts = append(texts, c.name+": "+c.line.text)
+		}
+		if c.line.text != a.said[c.name] && c.line.text != "" && !c.line.quiet {
+			a.log.Log(context.Background(), c.line.level, c.name+": "+c.line.text)
+		}
+		a.said[c.name] = c.line.text
+	}
+	if text := strings.Join(texts, "; "); text != a.said["STATUS"] {
+		a.said["STATUS"] = text
+		a.Notify("STATUS=" + strings.ReplaceAll(text, "\n", " "))
+	}
+}
+
+func (a *Agent) bootstrapLine(o status.Observed) line {
+	switch {
+	case o.Bootstrap == nil && !o.NoCredential():
+		return line{text: fmt.Sprintf("not usable: %v", o.BootstrapErr), level: slog.LevelError}
+	case o.Bootstrap != nil && a.credential.trouble != "":
+		return line{text: a.credential.trouble, quiet: true}
+	}
+	return line{}
+}
+
+func (a *Agent) clientLine(o status.Observed) line {
+	switch s := decideClient(o, a.client, a.clientWish(o), a.clientSettings()); {
+	case s == waitName:
+		return line{text: fmt.Sprintf("waiting for a node name: %v", o.NodeErr), level: slog.LevelWarn}
+	case s == waitCredential:
+		return line{text: a.wantCredential(o), level: slog.LevelWarn}
+	case s == waitEnded:
+		return line{text: endedText(o.Client.Pending) + "; next request at " + nextKey(o.Client.Pending).UTC().Format(time.RFC3339), quiet: true}
+	case s == rest && o.ForOtherNode():
+		return line{text: fmt.Sprintf("the identity is %s and this machine is called %q now: either name it back (or give --hostname-override), "+
+			"or put a bootstrap kubeconfig at %s to join under the new name", o.Client.Pair.Leaf.Subject.CommonName, o.Node, a.cfg.BootstrapKubeconfig), level: slog.LevelError}
+	case s == rest && o.Kubelet == nil:
+		return line{text: fmt.Sprintf("%v; put a bootstrap kubeconfig for the cluster at %s, which brings server and CA back", o.KubeletErr, a.cfg.BootstrapKubeconfig), level: slog.LevelError}
+	case s == rest && o.ClientCA == nil:
+		return line{text: fmt.Sprintf("%s is missing; give --kubelet-client-ca-file", a.dir.ClientCA()), level: slog.LevelError}
+	case s == rest:
+		return line{text: "valid until " + o.Client.Pair.Leaf.NotAfter.UTC().Format(time.RFC3339)}
+	}
+	return a.requestLine(o, a.client, o.Client.Pending)
+}
+
+func (a *Agent) wantCredential(o status.Observed) string {
+	want := fmt.Sprintf("put a bootstrap kubeconfig at %s (%v)", a.cfg.BootstrapKubeconfig, o.BootstrapErr)
+	switch {
+	case o.Client.Pair != nil:
+		return fmt.Sprintf("the client certificate expired at %s; %s", o.Client.Pair.Leaf.NotAfter.UTC().Format(time.RFC3339), want)
+	case isMissing(o.Client.PairErr):
+		return "waiting for a bootstrap credential: " + want
+	}
+	return fmt.Sprintf("the client certificate cannot be used (%v); %s", o.Client.PairErr, want)
+}
+
+func (a *Agent) servingLine(o status.Observed) line {
+	if a.cfg.Serving == string(serving.Off) {
+		return line{}
+	}
+	joining := a.client.running && o.Client.Pending != nil
+	switch s := decideServing(o, a.serving, joining, a.servingWish(o), a.servingSettings()); s {
+	case waitClient:
+		return line{}
+	case waitAddress:
+		return line{text: a.addresses.trouble, quiet: true}
+	case waitEnded:
+		return line{text: endedText(o.Serving.Pending) + "; next request at " + nextKey(o.Serving.Pending).UTC().Format(time.RFC3339), quiet: true}
+	case rest:
+		return line{text: "valid until " + o.Serving.Pair.Leaf.NotAfter.UTC().Format(time.RFC3339)}
+	}
+	return a.requestLine(o, a.serving, o.Serving.Pending)
+}
+
+// requestLine tells of a request under way.
+func (a *Agent) requestLine(o status.Observed, m memory, p *csr.Pending) line {
+	switch {
+	case p == nil:
+		return line{text: m.trouble, quiet: true}
+	case m.trouble != "":
+		return line{text: fmt.Sprintf("%s (%s)", m.trouble, p.Name), quiet: true}
+	case !m.accepted.IsZero() && o.Now.Sub(m.accepted) >= approvalTakes:
+		return line{text: fmt.Sprintf("waiting for approval of certificate signing request %s since %s: kubectl certificate approve %s",
+			p.Name, p.Accepted.UTC().Format(time.RFC3339), p.Name), level: slog.LevelInfo}
+	}
+	return line{}
+}
+
+func isMissing(err error) bool { return errors.Is(err, certdir.ErrNoPair) }
+
+func cutNodePrefix(commonName string) (string, bool) {
+	return strings.CutPrefix(commonName, "system:node:")
+}

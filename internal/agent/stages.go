@@ -1,0 +1,101 @@
+package agent
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/bootstrap-agent/bootstrap-agent/internal/serving"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
+)
+
+// stages is how far this process has come, as the service manager is told.
+type stages struct {
+	// placeholderMade: there was no serving pair before this process made one, so the kubelet may be made to wait a little.
+	placeholderMade bool
+	ready           bool
+	completeAt      time.Time
+	extended, fed   time.Time
+}
+
+// kubeletCanStart says whether everything that the kubelet opens when it starts is on the disk, whatever its validity, and no
+// credential is there to replace it.
+func (a *Agent) kubeletCanStart(o status.Observed) bool {
+	served := a.cfg.Serving == string(serving.Off) || o.Serving.Pair != nil && o.Serving.Linked || o.Serving.Adopted != nil
+	replaced := o.ForOtherNode() && o.Bootstrap != nil
+	return o.Client.Pair != nil && o.Kubelet != nil && o.ClientCA != nil && served && !replaced
+}
+
+// servingAwaited says whether the first serving certificate may still come in time to spare the kubelet the placeholder.
+func (a *Agent) servingAwaited(o status.Observed) bool {
+	m := a.serving
+	switch {
+	case !a.stages.placeholderMade || o.Serving.Issued() || m.trouble != "" || a.addresses.trouble != "":
+		return false
+	case m.accepted.IsZero():
+		return true
+	}
+	return o.Now.Before(m.accepted.Add(a.cfg.ServingWait.Duration))
+}
+
+// nothingToTry says whether only a person, or cloud-init, can bring the node further.
+func (a *Agent) nothingToTry(o status.Observed) bool {
+	issued := o.Client.Pending != nil && len(o.Client.Pending.CertificatePEM) > 0
+	return o.Bootstrap == nil && !issued && !a.client.running
+}
+
+// readyWhy says whether the kubelet's start may be let go, and why. It is never held for longer than --start-hold: what is
+// ordered after the kubelet may be what brings the credential.
+func (a *Agent) readyWhy(o status.Observed) (string, bool) {
+	complete := a.kubeletCanStart(o)
+	switch {
+	case complete && !a.servingAwaited(o):
+		return "everything that the kubelet needs is on the disk", true
+	case !complete && a.nothingToTry(o):
+		return "there is nothing to bootstrap with; the agent goes on waiting beside the kubelet", true
+	case !o.Now.Before(a.started.Add(a.cfg.StartHold.Duration)):
+		return "--start-hold is over; the agent goes on beside the kubelet", true
+	}
+	return "", false
+}
+
+// times are when a stage may change by itself.
+func (s *stages) times(a *Agent) []time.Time {
+	times := []time.Time{a.started.Add(a.cfg.StartHold.Duration), a.serving.accepted.Add(a.cfg.ServingWait.Duration)}
+	for _, m := range []memory{a.client, a.serving} {
+		times = append(times, m.accepted.Add(approvalTakes))
+	}
+	if a.cfg.Once {
+		times = append(times, s.completeAt.Add(a.cfg.ServingWait.Duration), a.started.Add(a.cfg.OnceTimeout()))
+	}
+	return times
+}
+
+// extendEvery is how often a start that takes long is excused; the loop must live to do it.
+const extendEvery = 10 * time.Second
+
+// alive tells the service manager that the loop goes round.
+func (s *stages) alive(a *Agent, o status.Observed) {
+	now := a.Clock.Now()
+	if !s.ready && now.Sub(s.extended) >= extendEvery {
+		s.extended = now
+		a.Notify(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (3 * extendEvery).Microseconds()))
+	}
+	if a.WatchdogEvery > 0 && now.Sub(s.fed) >= a.WatchdogEvery/2 {
+		s.fed = now
+		a.Notify("WATCHDOG=1")
+	}
+}
+
+// report says what has changed: READY=1 once, STATUS= and a log line when something else is waited for.
+func (a *Agent) report(o status.Observed) {
+	a.stages.alive(a, o)
+	if a.kubeletCanStart(o) && a.stages.completeAt.IsZero() {
+		a.stages.completeAt = o.Now
+	}
+	if why, ready := a.readyWhy(o); ready && !a.stages.ready {
+		a.stages.ready = true
+		a.Notify("READY=1")
+		a.log.Info("the kubelet can start", "why", why)
+	}
+	a.say(o)
+}
