@@ -34,9 +34,9 @@ func run() int {
 	if err == nil {
 		return 0
 	}
-	var exit *agent.Exit
+	var exit *agent.ExitError
 	if !errors.As(err, &exit) {
-		exit = &agent.Exit{Code: 2, Err: err} // cobra's own: an unknown command or flag
+		exit = &agent.ExitError{Code: 2, Err: err} // cobra's own: an unknown command or flag
 	}
 	if exit.Err != nil {
 		fmt.Fprintln(os.Stderr, "bootstrap-agent:", exit.Err)
@@ -74,4 +74,4 @@ func userAgent() string {
 	return fmt.Sprintf("bootstrap-agent/%s (%s/%s)", version, runtime.GOOS, runtime.GOARCH)
 }
 
-func usage(err error) error { return &agent.Exit{Code: 2, Err: err} }
+func usage(err error) error { return &agent.ExitError{Code: 2, Err: err} }

@@ -42,7 +42,7 @@ Exit codes: 0 well, 1 something is missing that may come by itself, 2 usage or c
 			if err != nil || report.Level == status.Well {
 				return err
 			}
-			return &agent.Exit{Code: int(report.Level)}
+			return &agent.ExitError{Code: int(report.Level)}
 		},
 	}
 	load.bind(cmd, config.Bind)

@@ -86,7 +86,7 @@ func New(options Options) *Agent {
 	}
 }
 
-// Run does the agent's work until ctx ends, or with --once until there is a verdict. The error is an [*Exit], but for nil.
+// Run does the agent's work until ctx ends, or with --once until there is a verdict. The error is an [*ExitError], but for nil.
 func (a *Agent) Run(ctx context.Context) error {
 	a.started = a.Clock.Now()
 	lock, err := a.open()
@@ -134,6 +134,7 @@ const (
 func (a *Agent) loop(ctx context.Context) error {
 	for swept := false; ; {
 		o := a.observe()
+		a.noticeCredential(o)
 		for a.act(ctx, o) {
 			o = a.observe()
 		}
@@ -176,7 +177,7 @@ func (a *Agent) wait(ctx context.Context, o status.Observed) error {
 			report()
 			return nil
 		case <-timer.C():
-			a.stages.alive(a, o)
+			a.stages.alive(a)
 			if now := a.Clock.Now(); !now.Before(until) || a.stamp(o) != stamp {
 				return nil
 			}

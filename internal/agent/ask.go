@@ -48,6 +48,7 @@ func (a *Agent) accepted(m *memory, object *certificatesv1.CertificateSigningReq
 		a.log.Info("the API server has the certificate signing request", "certificate", m.name, "csr", p.Name, "created", object.CreationTimestamp.UTC().Format(time.RFC3339))
 	}
 	m.succeed()
+	m.approved = csr.Approved(object)
 	if p.UID == string(object.UID) {
 		return
 	}
@@ -69,7 +70,7 @@ func (a *Agent) asked(m *memory, outcome csr.Outcome, err error) {
 	p := a.pending(m)
 	switch {
 	case err != nil:
-		a.failed(m, failureFor(err), err)
+		a.failed(m, err)
 	case p == nil:
 		return
 	case outcome.Result == csr.Issued:
@@ -105,7 +106,7 @@ func (a *Agent) deleted(m *memory, p *csr.Pending) {
 		return
 	}
 	m.ended = &csr.Ended{Outcome: csr.Deleted, At: a.Clock.Now()}
-	a.failed(m, rotate.Deleted, fmt.Errorf("certificate signing request %s was deleted before it was answered; the same one will be sent again", p.Name))
+	a.retry(m, rotate.Deleted, string(csr.Deleted), fmt.Errorf("certificate signing request %s was deleted before it was answered", p.Name), "the same one will be sent again")
 }
 
 // end notes how a request came to nothing. The next one has another key, and waits as the policy says.
@@ -116,8 +117,8 @@ func (a *Agent) end(m *memory, p *csr.Pending, outcome csr.Outcome) {
 	}
 	p.Ended, m.ended = ended, ended
 	a.disk(m, "store how the request ended", func() error { return a.store(p) })
-	m.trouble = endedText(p)
-	a.log.Error(endings[outcome.Result], "certificate", m.name, "csr", p.Name, "reason", outcome.Reason, "message", outcome.Message,
+	m.trouble = a.endedText(p)
+	a.log.Error("the request came to nothing", "certificate", m.name, "csr", p.Name, "why", endings[outcome.Result], "reason", outcome.Reason, "message", outcome.Message,
 		"next", nextKey(p).UTC().Format(time.RFC3339), "remedy", remedies[outcome.Result])
 }
 
@@ -129,35 +130,47 @@ var endings = map[csr.Result]string{
 }
 
 var remedies = map[csr.Result]string{
-	csr.Denied:   "find out why its approver said no (kubectl get csr NAME -o yaml), mend that, then restart the agent or wait for the next request",
-	csr.Failed:   "look at the signer's log (kube-controller-manager) for the reason",
+	csr.Denied:   "find out why its approver said no and mend that; a new request follows",
+	csr.Failed:   "look at the signer's log (kube-controller-manager) for the reason; a new request follows",
 	csr.Replaced: "a new request with a new key follows; find out who makes requests in this node's name",
-	csr.Refused:  "compare the signer's configuration with what the request asks for",
+	csr.Refused:  "compare the signer's configuration with what the request asks for; a new request follows",
 }
 
-func endedText(p *csr.Pending) string {
+func (a *Agent) endedText(p *csr.Pending) string {
 	text := fmt.Sprintf("%s: %s", endings[p.Ended.Outcome], p.Name)
 	if p.Ended.Reason != "" || p.Ended.Message != "" {
 		text += fmt.Sprintf(" (%s: %s)", p.Ended.Reason, p.Ended.Message)
 	}
-	return text
+	return fmt.Sprintf("%s; %s at %s (to ask at once: remove %s and restart the agent)", text, remedies[p.Ended.Outcome],
+		nextKey(p).UTC().Format(time.RFC3339), a.dir.PendingFile(prefixOf(p.Wish.Kind)))
 }
 
-// failed plans the next attempt after an error and says so once.
-func (a *Agent) failed(m *memory, failure rotate.Failure, err error) {
-	at := m.fail(failure, a.Clock.Now(), apiserver.RetryAfter(err), err.Error())
-	a.log.Warn("will try again", "certificate", m.name, "reason", apiserver.ReasonOf(err), "err", err, "at", at.UTC().Format(time.RFC3339Nano))
+// failed plans the next attempt after a request that brought no answer, or the wrong one.
+func (a *Agent) failed(m *memory, err error) {
+	reason := apiserver.ReasonOf(err)
+	a.retry(m, failureFor(reason), string(reason), err, reason.Remedy())
 }
 
-// failureFor sorts the error of a request into the rows of the retry policy.
-func failureFor(err error) rotate.Failure {
-	switch apiserver.ReasonOf(err) {
+// retry plans the next attempt and says so.
+func (a *Agent) retry(m *memory, failure rotate.Failure, reason string, err error, remedy string) {
+	trouble := fmt.Sprintf("%s: %v", reason, err)
+	if remedy != "" {
+		trouble += "; " + remedy
+	}
+	at := m.fail(failure, a.Clock.Now(), apiserver.RetryAfter(err), trouble)
+	a.log.Warn("will try again", "certificate", m.name, "reason", reason, "err", err, "remedy", remedy, "at", at.UTC().Format(time.RFC3339Nano))
+}
+
+// failureFor sorts the reasons of failed requests into the rows of the retry policy.
+func failureFor(reason apiserver.Reason) rotate.Failure {
+	switch reason {
 	case apiserver.Unauthorized:
 		return rotate.Unauthorized
 	case apiserver.Throttled:
 		return rotate.Throttled
 	case apiserver.Forbidden, apiserver.Redirected, apiserver.Invalid, apiserver.NotFound:
 		return rotate.Forbidden
+	default:
+		return rotate.NoAnswer
 	}
-	return rotate.NoAnswer
 }

@@ -54,6 +54,7 @@ func (a *Agent) actClient(ctx context.Context, o status.Observed) (changed bool)
 		a.prove(ctx, o.Client.Pending)
 	case commit:
 		return a.disk(m, "store the client certificate", func() error { return a.commitClient(o) })
+	default: // nothing but waiting
 	}
 	return false
 }
@@ -62,7 +63,7 @@ func (a *Agent) actClient(ctx context.Context, o status.Observed) (changed bool)
 func (a *Agent) disk(m *memory, what string, change func() error) bool {
 	if err := change(); err != nil {
 		at := m.fail(rotate.LocalTrouble, a.Clock.Now(), 0, fmt.Sprintf("cannot %s: %v", what, err))
-		a.log.Error("cannot "+what, "certificate", m.name, "err", err, "again", at.UTC().Format(time.RFC3339))
+		a.log.Error("cannot change the files", "to", what, "certificate", m.name, "err", err, "again", at.UTC().Format(time.RFC3339))
 		return false
 	}
 	if m.failure == rotate.LocalTrouble {
@@ -95,7 +96,7 @@ func (a *Agent) makePending(m *memory, c status.Certificate, wish csr.Wish, sett
 			a.log.Warn("the pending request on disk is of no use, making another", "certificate", m.name, "err", c.PendingErr)
 		}
 		m.succeed()
-		m.accepted, m.provedLeaf = time.Time{}, nil
+		m.accepted, m.approved, m.provedLeaf, m.ended = time.Time{}, false, nil, nil
 		return a.store(p)
 	})
 }
@@ -126,12 +127,36 @@ func (a *Agent) askAsBootstrap(ctx context.Context, o status.Observed) (changed 
 	a.narrow(b)
 	api, err := apiserver.New(b.Endpoint, b.Credential, a.UserAgent, a.Clock)
 	if err != nil {
-		a.failed(m, rotate.Forbidden, err)
+		a.retry(m, rotate.Forbidden, "configuration", err, "")
 		return false
 	}
 	a.credential.used = b.Fingerprint()
 	a.ask(ctx, m, p, api, false)
 	return false
+}
+
+// noticeCredential lets a credential that was put there while another one is in use, or waited for, be tried at once. The
+// request stays the same.
+func (a *Agent) noticeCredential(o status.Observed) {
+	if o.Bootstrap == nil || a.credential.seen == o.Bootstrap.Fingerprint() {
+		return
+	}
+	if a.credential.seen != "" {
+		a.log.Info("a new bootstrap credential is there", "file", o.Bootstrap.Path, "kind", o.Bootstrap.Source)
+	}
+	a.credential.seen = o.Bootstrap.Fingerprint()
+	a.credential.succeed()
+	if len(issuedPEM(o.Client.Pending)) == 0 {
+		a.client.abandon()
+		a.client.succeed()
+	}
+}
+
+func issuedPEM(p *csr.Pending) []byte {
+	if p == nil {
+		return nil
+	}
+	return p.CertificatePEM
 }
 
 // narrow takes from a bootstrap kubeconfig the permissions with which others could read the secret.
@@ -155,12 +180,12 @@ func (a *Agent) prove(ctx context.Context, p *csr.Pending) {
 		return
 	}
 	if err := csr.Window(leaf, a.serverTime()); err != nil {
-		a.failed(m, rotate.NotInWindow, err)
+		a.retry(m, rotate.NotInWindow, "clock", err, "compare the clocks of the API server and the signer")
 		return
 	}
 	api, err := a.nodeAPI(p.CertificatePEM, p.KeyPEM, p.Endpoint)
 	if err != nil {
-		a.failed(m, rotate.NoAnswer, err)
+		a.retry(m, rotate.NoAnswer, "configuration", err, "")
 		return
 	}
 	a.task(ctx, m, func(ctx context.Context) func() {
@@ -172,7 +197,7 @@ func (a *Agent) prove(ctx context.Context, p *csr.Pending) {
 func (a *Agent) proved(p *csr.Pending, user apiserver.User, err error) {
 	m, now := &a.client, a.Clock.Now()
 	if err != nil && apiserver.ReasonOf(err) != apiserver.Unauthorized {
-		a.failed(m, failureFor(err), err)
+		a.failed(m, err)
 		return
 	}
 	if err == nil && user.IsNode(p.Wish.NodeName) {
@@ -193,7 +218,7 @@ func (a *Agent) proved(p *csr.Pending, user apiserver.User, err error) {
 		return
 	}
 	m.ended = &csr.Ended{Outcome: csr.Refused, Reason: "NotAccepted", Message: err.Error(), At: now}
-	a.failed(m, rotate.Unproved, fmt.Errorf("%w; is the CA that signs kubelet client certificates in the API server's --client-ca-file?", err))
+	a.retry(m, rotate.Unproved, "refused", err, "is the CA that signs kubelet client certificates in the API server's --client-ca-file?")
 }
 
 // commitClient makes the proved certificate the node's: pair, current link, CA files, kubeconfig last; the pending file goes

@@ -23,6 +23,7 @@ func (a *Agent) actCredential(ctx context.Context, o status.Observed) (changed b
 		return a.dispose(o)
 	case compare:
 		a.compare(ctx, o)
+	default: // nothing but waiting
 	}
 	return false
 }
@@ -93,7 +94,7 @@ func (a *Agent) compared(fingerprint string, endpoint apiserver.Endpoint, user a
 			m.sameCluster = fingerprint
 		}
 	case err != nil && apiserver.ReasonOf(err) != apiserver.Unauthorized:
-		a.notCompared(failureFor(err), err)
+		a.notCompared(failureFor(apiserver.ReasonOf(err)), err)
 	default:
 		if err == nil {
 			err = fmt.Errorf("%s takes this node for user %q", endpoint.Server, user.Name)

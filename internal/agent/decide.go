@@ -29,7 +29,6 @@ const (
 	commit         step = "commit"        // make it the current one
 	placeholder    step = "placeholder"   // the kubelet needs some serving pair
 	link           step = "link"          // the kubelet's own names must lead to the serving pair
-	release        step = "release"       // --serving=off: leave real copies
 	dispose        step = "dispose"       // delete the used credential
 	compare        step = "compare"       // is the bootstrap file for the cluster that we are in?
 )
@@ -51,7 +50,7 @@ func decideClient(o status.Observed, m memory, wish *csr.Wish, settings string) 
 		return whenDue(commit, m, o.Now)
 	case issued:
 		return whenDue(prove, m, o.Now)
-	case c.Usable(o.Now) && !(o.ForOtherNode() && o.Bootstrap != nil && m.mismatched(o.Now)):
+	case c.Usable(o.Now) && (!o.ForOtherNode() || o.Bootstrap == nil || !m.mismatched(o.Now)):
 		return rest
 	case c.Pair == nil && c.Older != nil:
 		return whenDue(useOlder, m, o.Now)

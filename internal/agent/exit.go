@@ -2,14 +2,14 @@ package agent
 
 import "fmt"
 
-// Exit is the end of the agent with a code for the process: 1 no identity in time, or lock held; 2 configuration; 3 a person
+// ExitError is the end of the agent with a code for the process: 1 no identity in time, or lock held; 2 configuration; 3 a person
 // must act; 4 the serving certificate is still a placeholder.
-type Exit struct {
+type ExitError struct {
 	Code int
 	Err  error
 }
 
-func (e *Exit) Error() string {
+func (e *ExitError) Error() string {
 	if e.Err == nil {
 		return fmt.Sprintf("exit code %d", e.Code)
 	}
@@ -17,6 +17,6 @@ func (e *Exit) Error() string {
 }
 
 // Unwrap returns the reason.
-func (e *Exit) Unwrap() error { return e.Err }
+func (e *ExitError) Unwrap() error { return e.Err }
 
-func exit(code int, err error) error { return &Exit{Code: code, Err: err} }
+func exit(code int, err error) error { return &ExitError{Code: code, Err: err} }

@@ -29,6 +29,8 @@ type memory struct {
 	provedLeaf []byte
 	// accepted is when the API server had the request, by our clock.
 	accepted time.Time
+	// approved: only the signer's work is missing.
+	approved bool
 	// trouble is what stands in the way, for STATUS= and the log; it ends with the next success.
 	trouble string
 	// ended is the last end of a request in this process's life.
@@ -40,8 +42,8 @@ type memory struct {
 // credentialMemory is what is remembered of the bootstrap kubeconfig, by its fingerprint.
 type credentialMemory struct {
 	memory
-	// used is the one that the client's request was last sent with.
-	used string
+	// seen is the one that was there at the last look; used is the one that the client's request was last sent with.
+	seen, used string
 	// sameCluster: it leads to the cluster that knows this node.
 	sameCluster string
 	// settled: all that was to do about it is done, or only a person can do more.
@@ -53,7 +55,6 @@ type addressMemory struct {
 	ips     []net.IP
 	known   bool
 	foundAt time.Time
-	err     error
 }
 
 // fail plans the next attempt after a failure and returns its time.

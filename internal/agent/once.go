@@ -9,7 +9,7 @@ import (
 	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
 )
 
-// verdict is the end of run --once: nil when both certificates are there, or as the mode asks; an [*Exit] that says what is
+// verdict is the end of run --once: nil when both certificates are there, or as the mode asks; an [*ExitError] that says what is
 // missing and what to do; or not done yet.
 func (a *Agent) verdict(o status.Observed) (done bool, err error) {
 	if a.kubeletCanStart(o) && o.Client.Usable(o.Now) && o.Client.Pending == nil {
@@ -25,7 +25,7 @@ func (a *Agent) verdict(o status.Observed) (done bool, err error) {
 	case m.ended != nil && m.ended.Outcome != csr.Deleted && m.ended.Outcome != csr.Replaced:
 		return true, exit(3, errors.New(m.trouble))
 	case o.Client.Pending != nil && o.Client.Pending.Ended != nil && o.Now.Before(nextKey(o.Client.Pending)):
-		return true, exit(3, errors.New(endedText(o.Client.Pending)))
+		return true, exit(3, errors.New(a.endedText(o.Client.Pending)))
 	case o.Now.Sub(a.started) >= a.cfg.OnceTimeout():
 		return true, exit(1, fmt.Errorf("no identity within %s: %s; run again to go on with the same request", a.cfg.OnceTimeout(), a.why(o)))
 	}
@@ -45,7 +45,7 @@ func (a *Agent) verdictServing(o status.Observed) (done bool, err error) {
 	case a.cfg.Serving == string(serving.Off), o.Serving.Issued() && o.Serving.Pending == nil:
 		return true, nil
 	case o.Serving.Pending != nil && o.Serving.Pending.Ended != nil:
-		return true, exit(4, fmt.Errorf("the serving certificate is a placeholder: %s", endedText(o.Serving.Pending)))
+		return true, exit(4, fmt.Errorf("the serving certificate is a placeholder: %s", a.endedText(o.Serving.Pending)))
 	case !late:
 		return false, nil
 	case o.Serving.Pending == nil || o.Serving.Pending.UID == "":
@@ -57,11 +57,8 @@ func (a *Agent) verdictServing(o status.Observed) (done bool, err error) {
 
 // credentialUnsettled says whether the bootstrap credential is still to be disposed of.
 func (a *Agent) credentialUnsettled(o status.Observed) bool {
-	switch s := decideCredential(o, a.credential, a.cfg.KeepBootstrapKubeconfig); s {
-	case rest, waitRetry:
-		return false
-	}
-	return true
+	s := decideCredential(o, a.credential, a.cfg.KeepBootstrapKubeconfig)
+	return s != rest && s != waitRetry
 }
 
 func (a *Agent) why(o status.Observed) string {

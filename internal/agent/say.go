@@ -40,7 +40,7 @@ func (a *Agent) say(o status.Observed) {
 			texts = append(texts, c.name+": "+c.line.text)
 		}
 		if c.line.text != a.said[c.name] && c.line.text != "" && !c.line.quiet {
-			a.log.Log(context.Background(), c.line.level, c.name+": "+c.line.text)
+			a.log.Log(context.Background(), c.line.level, "as things stand", "about", c.name, "status", c.line.text)
 		}
 		a.said[c.name] = c.line.text
 	}
@@ -67,7 +67,7 @@ func (a *Agent) clientLine(o status.Observed) line {
 	case s == waitCredential:
 		return line{text: a.wantCredential(o), level: slog.LevelWarn}
 	case s == waitEnded:
-		return line{text: endedText(o.Client.Pending) + "; next request at " + nextKey(o.Client.Pending).UTC().Format(time.RFC3339), quiet: true}
+		return line{text: a.endedText(o.Client.Pending), quiet: true}
 	case s == rest && o.ForOtherNode():
 		return line{text: fmt.Sprintf("the identity is %s and this machine is called %q now: either name it back (or give --hostname-override), "+
 			"or put a bootstrap kubeconfig at %s to join under the new name", o.Client.Pair.Leaf.Subject.CommonName, o.Node, a.cfg.BootstrapKubeconfig), level: slog.LevelError}
@@ -103,11 +103,12 @@ func (a *Agent) servingLine(o status.Observed) line {
 	case waitAddress:
 		return line{text: a.addresses.trouble, quiet: true}
 	case waitEnded:
-		return line{text: endedText(o.Serving.Pending) + "; next request at " + nextKey(o.Serving.Pending).UTC().Format(time.RFC3339), quiet: true}
+		return line{text: a.endedText(o.Serving.Pending), quiet: true}
 	case rest:
 		return line{text: "valid until " + o.Serving.Pair.Leaf.NotAfter.UTC().Format(time.RFC3339)}
+	default:
+		return a.requestLine(o, a.serving, o.Serving.Pending)
 	}
-	return a.requestLine(o, a.serving, o.Serving.Pending)
 }
 
 // requestLine tells of a request under way.
@@ -117,6 +118,8 @@ func (a *Agent) requestLine(o status.Observed, m memory, p *csr.Pending) line {
 		return line{text: m.trouble, quiet: true}
 	case m.trouble != "":
 		return line{text: fmt.Sprintf("%s (%s)", m.trouble, p.Name), quiet: true}
+	case m.approved && o.Now.Sub(m.accepted) >= approvalTakes:
+		return line{text: fmt.Sprintf("certificate signing request %s is approved and not issued yet; is its signer (kube-controller-manager) running?", p.Name), level: slog.LevelInfo}
 	case !m.accepted.IsZero() && o.Now.Sub(m.accepted) >= approvalTakes:
 		return line{text: fmt.Sprintf("waiting for approval of certificate signing request %s since %s: kubectl certificate approve %s",
 			p.Name, p.Accepted.UTC().Format(time.RFC3339), p.Name), level: slog.LevelInfo}

@@ -74,6 +74,7 @@ func (a *Agent) actServing(ctx context.Context, o status.Observed) (changed bool
 		a.askAsNode(ctx, o)
 	case commit:
 		return a.commitServing(o)
+	default: // nothing but waiting
 	}
 	return false
 }
@@ -83,7 +84,7 @@ func (a *Agent) actServing(ctx context.Context, o status.Observed) (changed bool
 func (a *Agent) askAsNode(ctx context.Context, o status.Observed) {
 	api, err := a.nodeAPI(o.Client.Pair.PEM, o.Client.Pair.PEM, o.Kubelet.Endpoint)
 	if err != nil {
-		a.failed(&a.serving, rotate.Forbidden, err)
+		a.retry(&a.serving, rotate.Forbidden, "configuration", err, "")
 		return
 	}
 	a.ask(ctx, &a.serving, o.Serving.Pending, api, true)
@@ -115,7 +116,7 @@ func (a *Agent) commitServing(o status.Observed) bool {
 			return false
 		}
 		if err := csr.Window(leaf, a.serverTime()); err != nil {
-			a.failed(m, rotate.NotInWindow, err)
+			a.retry(m, rotate.NotInWindow, "clock", err, "compare the clocks of the API server and the signer")
 			return false
 		}
 	}
@@ -130,7 +131,7 @@ func (a *Agent) commitServing(o status.Observed) bool {
 		}
 		m.succeed()
 		a.log.Info("the node has its serving certificate", "node", p.Wish.NodeName, "file", a.dir.Current(certdir.Serving),
-			"dnsNames", p.Wish.DNSNames, "ipAddresses", p.Wish.IPAddresses)
+			"dns_names", p.Wish.DNSNames, "ip_addresses", p.Wish.IPAddresses)
 		return nil
 	})
 }

@@ -74,7 +74,7 @@ func (s *stages) times(a *Agent) []time.Time {
 const extendEvery = 10 * time.Second
 
 // alive tells the service manager that the loop goes round.
-func (s *stages) alive(a *Agent, o status.Observed) {
+func (s *stages) alive(a *Agent) {
 	now := a.Clock.Now()
 	if !s.ready && now.Sub(s.extended) >= extendEvery {
 		s.extended = now
@@ -88,7 +88,7 @@ func (s *stages) alive(a *Agent, o status.Observed) {
 
 // report says what has changed: READY=1 once, STATUS= and a log line when something else is waited for.
 func (a *Agent) report(o status.Observed) {
-	a.stages.alive(a, o)
+	a.stages.alive(a)
 	if a.kubeletCanStart(o) && a.stages.completeAt.IsZero() {
 		a.stages.completeAt = o.Now
 	}

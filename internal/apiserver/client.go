@@ -77,13 +77,13 @@ func New(endpoint Endpoint, credential Credential, userAgent string, now clock.P
 	if err != nil {
 		return nil, fmt.Errorf("connection to %s: %w", endpoint.Server, err)
 	}
-	authenticated, err := rest.HTTPWrappersForConfig(config, transport)
+	authenticated, err := rest.HTTPWrappersForConfig(config, noteSending(transport))
 	if err != nil {
 		return nil, fmt.Errorf("credential for %s: %w", endpoint.Server, err)
 	}
 	times := &serverClock{clock: now}
 	api, err := rest.RESTClientForConfigAndClient(config, &http.Client{
-		Transport:     times.watching(authenticated),
+		Transport:     times.watching(limitAnswers(tellCredentialErrors(authenticated))),
 		CheckRedirect: refuseRedirect,
 	})
 	if err != nil {

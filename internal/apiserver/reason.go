@@ -32,7 +32,25 @@ const (
 	Expired      Reason = "expired"      // 410: the resource version is gone
 	Invalid      Reason = "invalid"      // the server found the request wrong (400, 422)
 	BadAnswer    Reason = "bad-answer"   // not an answer of an API server
+	NoCredential Reason = "credential"   // the exec plugin gave none, so nothing was sent
 )
+
+var remedies = map[Reason]string{
+	Unreachable:  "check the kubeconfig's server, name resolution, routes and firewalls",
+	Timeout:      "check the load balancer and firewalls in front of the API server",
+	TLS:          "is the kubeconfig's CA the API server's, and its server a name in the API server's certificate?",
+	Clock:        "compare the clock of this machine (timedatectl) with the validity of the API server's certificate",
+	Redirected:   "the kubeconfig's server must be the API server itself",
+	Unauthorized: "is the token's Secret in kube-system, not expired, and with usage-bootstrap-authentication?",
+	Forbidden:    "bind the ClusterRole system:node-bootstrapper to the credential's group",
+	NotFound:     "is the kubeconfig's server a Kubernetes API server?",
+	Invalid:      "is the API server of version 1.28 or later?",
+	BadAnswer:    "is the kubeconfig's server a Kubernetes API server?",
+	NoCredential: "run the exec plugin of the bootstrap kubeconfig by hand",
+}
+
+// Remedy says what a person can do about it; empty where time heals.
+func (r Reason) Remedy() string { return remedies[r] }
 
 // ReasonOf sorts the error of a request.
 func ReasonOf(err error) Reason {
@@ -77,6 +95,8 @@ func connectionReason(err error) (Reason, bool) {
 	switch {
 	case errors.Is(err, ErrRedirect):
 		return Redirected, true
+	case errors.Is(err, ErrCredential):
+		return NoCredential, true
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return Clock, true
 	case errors.As(err, &verify), errors.As(err, &alert), errors.As(err, &record), errors.As(err, &authorit), errors.As(err, &hostname):

@@ -48,7 +48,3 @@ func (s *serverClock) learn(date time.Time) {
 		s.ahead = ahead
 	}
 }
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return r(request) }

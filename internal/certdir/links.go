@@ -103,8 +103,11 @@ func (d Dir) LinkServing() error {
 
 func (d Dir) keepOriginal(path string) error {
 	info, err := os.Lstat(path)
-	if err != nil || !info.Mode().IsRegular() {
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
 		return nil
+	}
+	if err != nil {
+		return err
 	}
 	file, err := durable.ReadFile(path, maxSize)
 	if err != nil {
@@ -165,8 +168,8 @@ func (d Dir) CommitServing(pairPEM []byte, now time.Time) error {
 // It says whether there was anything to do.
 func (d Dir) ReleaseServing() (bool, error) {
 	names := d.servingNames()
-	pair, err := d.Read(Serving)
-	if err != nil || !d.isOurLink(names[0]) && !d.isOurLink(names[1]) {
+	pair, _ := d.Read(Serving)
+	if pair == nil || !d.isOurLink(names[0]) && !d.isOurLink(names[1]) {
 		return false, nil
 	}
 	cert, key := splitPair(pair.PEM)

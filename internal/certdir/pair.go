@@ -7,13 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
-
-	"os"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
 )

@@ -38,8 +38,6 @@ type Outcome struct {
 	Reason, Message string
 	// At is when it was decided: the time of the condition, by the API server's clock.
 	At time.Time
-	// Approved says, while Waiting, that only the signer's work is missing.
-	Approved bool
 }
 
 // outcomeOf reads the object. It looks at each condition's status, which client-go does not.
@@ -56,11 +54,15 @@ func outcomeOf(object *certificatesv1.CertificateSigningRequest) Outcome {
 			return Outcome{Result: ending.result, Reason: c.Reason, Message: c.Message, At: at}
 		}
 	}
-	approved := conditionOf(object, certificatesv1.CertificateApproved) != nil
-	if approved && len(object.Status.Certificate) > 0 {
+	if Approved(object) && len(object.Status.Certificate) > 0 {
 		return Outcome{Result: Issued, CertificatePEM: object.Status.Certificate}
 	}
-	return Outcome{Result: Waiting, Approved: approved}
+	return Outcome{Result: Waiting}
+}
+
+// Approved says whether an approver has agreed, so that only the signer's work is missing.
+func Approved(object *certificatesv1.CertificateSigningRequest) bool {
+	return conditionOf(object, certificatesv1.CertificateApproved) != nil
 }
 
 func conditionOf(object *certificatesv1.CertificateSigningRequest, kind certificatesv1.RequestConditionType) *certificatesv1.CertificateSigningRequestCondition {

@@ -56,8 +56,11 @@ func (b *Bootstrap) Dispose(disk durable.Disk, credentialsDirectory string) (Dis
 
 func (b *Bootstrap) disposeTokenFile(disk durable.Disk) (Disposed, error) {
 	info, err := os.Lstat(b.SecretFile)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
 		return Disposed{Deleted, b.SecretFile, "it was gone already"}, nil
+	}
+	if err != nil {
+		return Disposed{}, fmt.Errorf("delete the used tokenFile: %w", err)
 	}
 	if !b.inFolder(b.SecretFile) || durable.OwnerOf(info) != 0 && durable.OwnerOf(info) != os.Geteuid() {
 		return Disposed{Exposed, b.SecretFile, "a tokenFile outside the kubeconfig's folder is not ours to delete; remove it if nothing else needs it"}, nil

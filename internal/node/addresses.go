@@ -16,7 +16,7 @@ func ParseIPs(text string) ([]net.IP, error) {
 		return nil, nil
 	}
 	var ips []net.IP
-	for _, part := range strings.Split(text, ",") {
+	for part := range strings.SplitSeq(text, ",") {
 		ip := net.ParseIP(strings.TrimSpace(part))
 		if ip == nil {
 			return nil, fmt.Errorf("%q is no IP address", part)
