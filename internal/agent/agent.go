@@ -190,7 +190,11 @@ func (a *Agent) stamp(o status.Observed) string {
 	if !o.HasIdentity() && o.Bootstrap == nil || o.NodeErr != nil {
 		return a.Clock.Now().String()
 	}
-	return status.Stamp(a.cfg.BootstrapKubeconfig, a.cfg.Kubeconfig, a.cfg.CertDir, a.cfg.KubeletClientCAFile)
+	files := []string{a.cfg.BootstrapKubeconfig, a.cfg.Kubeconfig, a.cfg.CertDir, a.cfg.KubeletClientCAFile}
+	if o.Bootstrap != nil {
+		files = append(files, o.Bootstrap.SecretFile)
+	}
+	return status.Stamp(files...)
 }
 
 func (a *Agent) nextTime(o status.Observed) time.Time {

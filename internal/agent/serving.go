@@ -121,10 +121,12 @@ func (a *Agent) commitServing(o status.Observed) bool {
 		}
 	}
 	return a.disk(m, "store the serving certificate", func() error {
+		store := a.dir.FinishServing
 		if !o.Serving.Committed() {
-			if err := a.dir.CommitServing(p.PairPEM(), a.Clock.Now()); err != nil {
-				return err
-			}
+			store = func() error { return a.dir.CommitServing(p.PairPEM(), a.Clock.Now()) }
+		}
+		if err := store(); err != nil {
+			return err
 		}
 		if err := a.dir.RemovePending(certdir.Serving); err != nil {
 			return err

@@ -79,7 +79,7 @@ func (d Dir) Linked() bool {
 	return d.isOurLink(names[0]) && d.isOurLink(names[1])
 }
 
-// LinkServing makes both names lead to the current serving pair, which must be readable. Real files that stood there are copied
+// LinkServing makes both names lead to the current serving pair, which must be readable. What stood there and was not ours is copied
 // first: a copy is a new inode, for a hard link would keep the kubelet's watch on the old one.
 func (d Dir) LinkServing() error {
 	if _, err := d.Read(Serving); err != nil {
@@ -102,14 +102,13 @@ func (d Dir) LinkServing() error {
 }
 
 func (d Dir) keepOriginal(path string) error {
-	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
+	if d.isOurLink(path) {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
 	file, err := durable.ReadFile(path, maxSize)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("keep a copy of %s: %w", path, err)
 	}
@@ -149,14 +148,19 @@ func (d Dir) RealPair(now time.Time) (*Pair, error) {
 // CommitServing is Commit for the serving pair: the links follow, and then the previous pair is deleted, for the kubelet
 // watches its inode and reads the new one only when that goes.
 func (d Dir) CommitServing(pairPEM []byte, now time.Time) error {
-	previous := d.dataFiles(Serving)
 	if err := d.Commit(Serving, pairPEM, now); err != nil {
 		return err
 	}
+	return d.FinishServing()
+}
+
+// FinishServing is the second half of CommitServing, which a crash may have cut off: the links, and the end of all pairs but
+// the current one.
+func (d Dir) FinishServing() error {
 	if err := d.LinkServing(); err != nil {
 		return err
 	}
-	for _, path := range previous {
+	for _, path := range d.unused(Serving, 0) {
 		if err := d.Disk.Remove(path); err != nil {
 			return err
 		}
