@@ -1,0 +1,76 @@
+package controlplane
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// assetsVariable names the folder of the programs, by the name that kubebuilder's envtest and its users know.
+const assetsVariable = "KUBEBUILDER_ASSETS"
+
+// programs are the paths of the programs that a control plane consists of.
+type programs struct {
+	etcd, apiServer, controllerManager, kubectl string
+}
+
+// Program is the path of a program of the control plane: etcd, kube-apiserver, kube-controller-manager, kubectl or kubelet.
+// It is looked for in $KUBEBUILDER_ASSETS, else in bin/control-plane of the repository that the test runs in.
+func Program(name string) (string, error) {
+	dir, err := programsDir()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, name)
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("no program of the control plane: %w; run make control-plane (or set %s)", err, assetsVariable)
+	}
+	return path, nil
+}
+
+func findPrograms() (found programs, err error) {
+	for name, path := range map[string]*string{
+		"etcd": &found.etcd, "kube-apiserver": &found.apiServer,
+		"kube-controller-manager": &found.controllerManager, "kubectl": &found.kubectl,
+	} {
+		if *path, err = Program(name); err != nil {
+			return programs{}, err
+		}
+	}
+	return found, nil
+}
+
+func programsDir() (string, error) {
+	if dir := os.Getenv(assetsVariable); dir != "" {
+		return dir, nil
+	}
+	root, err := repository()
+	if err != nil {
+		return "", fmt.Errorf("look for the programs of the control plane: %w; run make control-plane or set %s", err, assetsVariable)
+	}
+	return filepath.Join(root, "bin", "control-plane"), nil
+}
+
+// repository is the nearest folder above the working directory that holds a go.mod. go test runs a test in its package's
+// folder, and runtime.Caller would know no path when built with -trimpath.
+func repository() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		_, err := os.Stat(filepath.Join(dir, "go.mod"))
+		if err == nil {
+			return dir, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+		if dir == filepath.Dir(dir) {
+			return "", errors.New("no go.mod in the working directory or above")
+		}
+		dir = filepath.Dir(dir)
+	}
+}
