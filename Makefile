@@ -1,0 +1,76 @@
+# `make` lists the targets. KUBERNETES_VERSION chooses what the tests run against; KUBEBUILDER_ASSETS names a folder that
+# has the control plane's programs already.
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+SHELL     := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+programs := test/controlplane/programs
+cp_dir   := bin/control-plane
+KUBERNETES_VERSION ?= $(shell awk '$$1 == "k8s.io/kubernetes" { print $$2; exit }' $(programs)/go.mod)
+export KUBERNETES_VERSION
+
+# Asked of git only by what uses it.
+version = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+# With KUBEBUILDER_ASSETS set nothing of the control plane is built: it is only looked at.
+cp_names := etcd kube-apiserver kube-controller-manager kubectl
+cp_files := $(if $(KUBEBUILDER_ASSETS),,$(addprefix $(cp_dir)/,$(cp_names)))
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: control-plane build ## a node gets its certificates, here and now, from a real control plane
+	go run ./test/demo
+
+.PHONY: build
+build: need-go ## bin/bootstrap-agent, static
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(version)" -o bin/bootstrap-agent ./cmd/bootstrap-agent
+
+.PHONY: test
+test: need-go need-git need-cc control-plane build ## every test, with the race detector, against a real control plane
+	hack/test.sh
+
+.PHONY: lint
+lint: bin/tools/golangci-lint ## style and suspicious code (.golangci.yml); the rules of the design are tests: test/design
+	bin/tools/golangci-lint run --allow-parallel-runners ./...
+
+.PHONY: check
+check: lint test ## all that CI runs
+
+.PHONY: control-plane
+control-plane: $(if $(KUBEBUILDER_ASSETS),need-assets) $(cp_files) ## bin/control-plane: etcd and Kubernetes, built from source once (about 13 minutes on two cores)
+
+.PHONY: bench
+bench: control-plane $(cp_dir)/kubelet build ## measures the agent beside a real kubelet
+	go run ./test/bench
+
+.PHONY: fmt
+fmt: bin/tools/golangci-lint ## formats the Go code
+	bin/tools/golangci-lint fmt ./...
+
+.PHONY: clean
+clean: ## removes bin/
+	rm -rf bin
+	@echo "bin/ is gone. The next 'make test' links the control plane again from Go's build cache: a minute, unless that was cleaned too."
+
+# The stamp is newer than the programs whenever they were built for another version than is wanted now, so make builds them again.
+stamp := $(cp_dir)/.$(KUBERNETES_VERSION)
+$(stamp):
+	@mkdir -p $(cp_dir) && rm -f $(cp_dir)/.v[0-9]* && touch $@
+
+$(cp_dir)/%: $(stamp) $(programs)/go.mod $(programs)/go.sum
+	@hack/need.sh go
+	@test/controlplane/build.sh $(cp_dir) $*
+
+bin/tools/golangci-lint: tools/go.mod tools/go.sum
+	@hack/need.sh go
+	@echo "building golangci-lint from tools/go.mod: about two minutes, once"
+	@go -C tools build -o ../bin/tools/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+.PHONY: need-go need-git need-cc need-assets
+need-go need-git need-cc need-assets: need-%:
+	@hack/need.sh $*

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# test.sh vets everything, then runs every test with the race detector: first what needs nothing, then, one package at a time
+# and printed as it goes, what stands below test/ and may start a control plane.
+set -euo pipefail
+export CGO_ENABLED=1 # for -race
+
+echo "vetting, and compiling for the race detector: a few minutes the first time"
+go vet ./...
+go list ./... | grep -v /test/ | xargs go test -race -timeout 5m ./test/design
+go list ./test/... | grep -v /test/design | xargs --no-run-if-empty go test -race -timeout 20m -p 1 -count=1 -v
