@@ -55,7 +55,7 @@ type Agent struct {
 	credential credentialMemory
 	addresses  addressMemory
 	identity   *identity
-	ahead      time.Duration // the API server's clock less ours
+	noted      struct{ server, local time.Time } // the API server's time at a local one
 	stages     stages
 	said       map[string]string
 

@@ -48,7 +48,12 @@ func (a *Agent) accepted(m *memory, object *certificatesv1.CertificateSigningReq
 		a.log.Info("the API server has the certificate signing request", "certificate", m.name, "csr", p.Name, "created", object.CreationTimestamp.UTC().Format(time.RFC3339))
 	}
 	m.succeed()
-	m.approved = csr.Approved(object)
+	switch approved := csr.Approved(object); {
+	case !approved:
+		m.approved = time.Time{}
+	case m.approved.IsZero():
+		m.approved = a.Clock.Now()
+	}
 	if p.UID == string(object.UID) {
 		return
 	}
@@ -58,11 +63,15 @@ func (a *Agent) accepted(m *memory, object *certificatesv1.CertificateSigningReq
 
 // pending reads the request under way: the disk is what counts, not what is remembered of it.
 func (a *Agent) pending(m *memory) *csr.Pending {
-	o := a.observe()
-	if m.name == csr.Client {
-		return o.Client.Pending
+	content, err := a.dir.ReadPending(prefixOf(m.name))
+	if err != nil || content == nil {
+		return nil
 	}
-	return o.Serving.Pending
+	p, err := csr.DecodePending(content)
+	if err != nil {
+		return nil
+	}
+	return p
 }
 
 // asked deals with the answer to a request.

@@ -96,7 +96,7 @@ func (a *Agent) makePending(m *memory, c status.Certificate, wish csr.Wish, sett
 			a.log.Warn("the pending request on disk is of no use, making another", "certificate", m.name, "err", c.PendingErr)
 		}
 		m.succeed()
-		m.accepted, m.approved, m.provedLeaf, m.ended = time.Time{}, false, nil, nil
+		m.accepted, m.approved, m.provedLeaf, m.ended = time.Time{}, time.Time{}, nil, nil
 		return a.store(p)
 	})
 }
@@ -179,8 +179,7 @@ func (a *Agent) prove(ctx context.Context, p *csr.Pending) {
 		a.end(m, p, csr.Outcome{Result: csr.Refused, Reason: "WrongCertificate", Message: err.Error(), At: a.Clock.Now()})
 		return
 	}
-	if err := csr.Window(leaf, a.serverTime()); err != nil {
-		a.retry(m, rotate.NotInWindow, "clock", err, "compare the clocks of the API server and the signer")
+	if a.serverTimeKnown() && !a.inWindow(m, p, leaf) { // else the answer will tell the time
 		return
 	}
 	api, err := a.nodeAPI(p.CertificatePEM, p.KeyPEM, p.Endpoint)
@@ -190,14 +189,38 @@ func (a *Agent) prove(ctx context.Context, p *csr.Pending) {
 	}
 	a.task(ctx, m, func(ctx context.Context) func() {
 		user, err := api.WhoAmI(ctx)
-		return func() { a.proved(p, user, err) }
+		return func() {
+			a.noteTime(api)
+			a.proved(p, leaf, user, err)
+		}
 	})
 }
 
-func (a *Agent) proved(p *csr.Pending, user apiserver.User, err error) {
+// inWindow says whether an issued certificate can be used now, by the API server's clock, which judges it, and by ours: agent and
+// kubelet would take it for expired, and ask for another one without end. Until both agree it stays pending, unless its time is over.
+func (a *Agent) inWindow(m *memory, p *csr.Pending, leaf *x509.Certificate) bool {
+	switch err := csr.Window(leaf, a.serverTime()); {
+	case err != nil && a.serverTime().After(leaf.NotAfter):
+		a.end(m, p, csr.Outcome{Result: csr.Refused, Reason: "Expired", Message: err.Error(), At: a.Clock.Now()})
+	case err != nil:
+		a.retry(m, rotate.NotInWindow, "clock", err, "compare the clocks of the API server and the signer")
+	case !a.Clock.Now().Before(leaf.NotAfter):
+		a.retry(m, rotate.NotInWindow, "clock", fmt.Errorf("the issued certificate is valid until %s; the API server's clock says %s, ours %s",
+			leaf.NotAfter.UTC().Format(time.RFC3339), a.serverTime().UTC().Format(time.RFC3339), a.Clock.Now().UTC().Format(time.RFC3339)),
+			"set the clock of this machine (timedatectl)")
+	default:
+		return true
+	}
+	return false
+}
+
+func (a *Agent) proved(p *csr.Pending, leaf *x509.Certificate, user apiserver.User, err error) {
 	m, now := &a.client, a.Clock.Now()
 	if err != nil && apiserver.ReasonOf(err) != apiserver.Unauthorized {
 		a.failed(m, err)
+		return
+	}
+	if !a.inWindow(m, p, leaf) {
 		return
 	}
 	if err == nil && user.IsNode(p.Wish.NodeName) {

@@ -28,12 +28,20 @@ func (a *Agent) nodeAPI(certificate, key []byte, endpoint apiserver.Endpoint) (*
 	return api, nil
 }
 
-// noteTime remembers how far the API server's clock is ahead of ours.
+// noteTime remembers what time it is at the API server, and when that was here.
 func (a *Agent) noteTime(api *apiserver.Client) {
 	if now, known := api.ServerTime(); known {
-		a.ahead = now.Sub(a.Clock.Now())
+		a.noted.server, a.noted.local = now, a.Clock.Now()
 	}
 }
 
-// serverTime is now by the API server's clock, as far as it is known.
-func (a *Agent) serverTime() time.Time { return a.Clock.Now().Add(a.ahead) }
+func (a *Agent) serverTimeKnown() bool { return !a.noted.local.IsZero() }
+
+// serverTime is now by the API server's clock, as far as it is known. It goes on from what the server said by the time that has
+// passed since (Go's monotonic clock): our clock being set right meanwhile must not shift it.
+func (a *Agent) serverTime() time.Time {
+	if !a.serverTimeKnown() {
+		return a.Clock.Now()
+	}
+	return a.noted.server.Add(a.Clock.Since(a.noted.local))
+}

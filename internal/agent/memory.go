@@ -29,8 +29,8 @@ type memory struct {
 	provedLeaf []byte
 	// accepted is when the API server had the request, by our clock.
 	accepted time.Time
-	// approved: only the signer's work is missing.
-	approved bool
+	// approved is when we heard that it was approved: from then on only the signer's work is missing.
+	approved time.Time
 	// trouble is what stands in the way, for STATUS= and the log; it ends with the next success.
 	trouble string
 	// ended is the last end of a request in this process's life.

@@ -24,7 +24,7 @@ func (a *Agent) verdict(o status.Observed) (done bool, err error) {
 		return true, exit(3, errors.New(a.clientLine(o).text))
 	case m.ended != nil && m.ended.Outcome != csr.Deleted && m.ended.Outcome != csr.Replaced:
 		return true, exit(3, errors.New(m.trouble))
-	case o.Client.Pending != nil && o.Client.Pending.Ended != nil && o.Now.Before(nextKey(o.Client.Pending)):
+	case o.Client.Pending != nil && o.Client.Pending.Ended != nil && o.Client.Pending.Ended.Outcome != csr.Replaced && o.Now.Before(nextKey(o.Client.Pending)):
 		return true, exit(3, errors.New(a.endedText(o.Client.Pending)))
 	case o.Now.Sub(a.started) >= a.cfg.OnceTimeout():
 		return true, exit(1, fmt.Errorf("no identity within %s: %s; run again to go on with the same request", a.cfg.OnceTimeout(), a.why(o)))

@@ -14,7 +14,7 @@ import (
 	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
 )
 
-// approvalTakes is how long an automatic approval may take before waiting for it is worth a line.
+// approvalTakes is how long an automatic approval, or then the signer, may take before waiting for it is worth a line.
 const approvalTakes = time.Second
 
 // line is what one concern has to say now. Level is that of the log; lines of errors that were logged when they happened have none.
@@ -67,7 +67,7 @@ func (a *Agent) clientLine(o status.Observed) line {
 	case s == waitCredential:
 		return line{text: a.wantCredential(o), level: slog.LevelWarn}
 	case s == waitEnded:
-		return line{text: a.endedText(o.Client.Pending), quiet: true}
+		return line{text: a.endedText(o.Client.Pending), level: slog.LevelError, quiet: a.client.ended != nil} // logged when it ended, unless that was before this start
 	case s == rest && o.ForOtherNode():
 		return line{text: fmt.Sprintf("the identity is %s and this machine is called %q now: either name it back (or give --hostname-override), "+
 			"or put a bootstrap kubeconfig at %s to join under the new name", o.Client.Pair.Leaf.Subject.CommonName, o.Node, a.cfg.BootstrapKubeconfig), level: slog.LevelError}
@@ -103,7 +103,7 @@ func (a *Agent) servingLine(o status.Observed) line {
 	case waitAddress:
 		return line{text: a.addresses.trouble, quiet: true}
 	case waitEnded:
-		return line{text: a.endedText(o.Serving.Pending), quiet: true}
+		return line{text: a.endedText(o.Serving.Pending), level: slog.LevelError, quiet: a.serving.ended != nil} // logged when it ended, unless that was before this start
 	case rest:
 		return line{text: "valid until " + o.Serving.Pair.Leaf.NotAfter.UTC().Format(time.RFC3339)}
 	default:
@@ -118,7 +118,10 @@ func (a *Agent) requestLine(o status.Observed, m memory, p *csr.Pending) line {
 		return line{text: m.trouble, quiet: true}
 	case m.trouble != "":
 		return line{text: fmt.Sprintf("%s (%s)", m.trouble, p.Name), quiet: true}
-	case m.approved && o.Now.Sub(m.accepted) >= approvalTakes:
+	case !m.approved.IsZero():
+		if o.Now.Sub(m.approved) < approvalTakes {
+			return line{}
+		}
 		return line{text: fmt.Sprintf("certificate signing request %s is approved and not issued yet; is its signer (kube-controller-manager) running?", p.Name), level: slog.LevelInfo}
 	case !m.accepted.IsZero() && o.Now.Sub(m.accepted) >= approvalTakes:
 		return line{text: fmt.Sprintf("waiting for approval of certificate signing request %s since %s: kubectl certificate approve %s",

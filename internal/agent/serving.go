@@ -115,8 +115,7 @@ func (a *Agent) commitServing(o status.Observed) bool {
 			a.end(m, p, csr.Outcome{Result: csr.Refused, Reason: "WrongCertificate", Message: err.Error(), At: a.Clock.Now()})
 			return false
 		}
-		if err := csr.Window(leaf, a.serverTime()); err != nil {
-			a.retry(m, rotate.NotInWindow, "clock", err, "compare the clocks of the API server and the signer")
+		if !a.inWindow(m, p, leaf) {
 			return false
 		}
 	}

@@ -62,7 +62,7 @@ func (a *Agent) readyWhy(o status.Observed) (string, bool) {
 func (s *stages) times(a *Agent) []time.Time {
 	times := []time.Time{a.started.Add(a.cfg.StartHold.Duration), a.serving.accepted.Add(a.cfg.ServingWait.Duration)}
 	for _, m := range []memory{a.client, a.serving} {
-		times = append(times, m.accepted.Add(approvalTakes))
+		times = append(times, m.accepted.Add(approvalTakes), m.approved.Add(approvalTakes))
 	}
 	if a.cfg.Once {
 		times = append(times, s.completeAt.Add(a.cfg.ServingWait.Duration), a.started.Add(a.cfg.OnceTimeout()))

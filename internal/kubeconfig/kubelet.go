@@ -71,6 +71,9 @@ func LoadKubelet(path string) (*Kubelet, error) {
 	if k.Endpoint, err = endpointOf(cluster); err != nil {
 		return nil, fmt.Errorf("kubelet kubeconfig %s: %w", path, err)
 	}
+	if !bytes.Contains(file.Data, []byte(agentClusterName)) {
+		return k, nil
+	}
 	if config, err := clientcmd.Load(file.Data); err == nil && config.Clusters[agentClusterName] != nil {
 		k.KubeletServer = k.Endpoint.Server
 		k.Endpoint.Server = config.Clusters[agentClusterName].Server
