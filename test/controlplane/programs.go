@@ -17,18 +17,30 @@ type programs struct {
 }
 
 // Program is the path of a program of the control plane: etcd, kube-apiserver, kube-controller-manager, kubectl or kubelet.
-// It is looked for in $KUBEBUILDER_ASSETS, else in bin/control-plane of the repository that the test runs in.
+// All but the
+// kubelet are looked for in $KUBEBUILDER_ASSETS, else in bin/control-plane of the repository that the test runs in.
 func Program(name string) (string, error) {
 	dir, err := programsDir()
 	if err != nil {
 		return "", err
 	}
 	path := filepath.Join(dir, name)
+	if name == kubelet {
+		if root, err := repository(); err == nil {
+			path = filepath.Join(root, built, kubelet)
+		}
+	}
 	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("no program of the control plane: %w; run make control-plane (or set %s)", err, assetsVariable)
+		return "", fmt.Errorf("no program of the control plane: %w; run make control-plane (or set %s), for the kubelet: make bench", err, assetsVariable)
 	}
 	return path, nil
 }
+
+// kubelet is no part of a control plane: it is always the one that was built, for those who bring the rest bring no kubelet.
+const kubelet = "kubelet"
+
+// built is where make control-plane puts the programs, from the top of the repository.
+const built = "bin/control-plane"
 
 func findPrograms() (found programs, err error) {
 	for name, path := range map[string]*string{
@@ -50,7 +62,7 @@ func programsDir() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("look for the programs of the control plane: %w; run make control-plane or set %s", err, assetsVariable)
 	}
-	return filepath.Join(root, "bin", "control-plane"), nil
+	return filepath.Join(root, built), nil
 }
 
 // repository is the nearest folder above the working directory that holds a go.mod. go test runs a test in its package's
