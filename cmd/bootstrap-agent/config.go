@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/config"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/kubeconfig"
 )
@@ -23,12 +24,15 @@ func configCheckCommand() *cobra.Command {
 	load := settings{}
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Check flags, configuration file and bootstrap kubeconfig; changes nothing, asks nobody",
+		Short: "Check flags, configuration file, cert-dir and bootstrap kubeconfig; changes nothing, asks nobody",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := load.config()
 			if err != nil {
 				return err
+			}
+			if err := (certdir.Dir{Path: cfg.CertDir}).Check(); err != nil {
+				return usage(fmt.Errorf("cert-dir: %w", err))
 			}
 			bootstrap, err := kubeconfig.LoadBootstrap(cfg.BootstrapKubeconfig)
 			switch {

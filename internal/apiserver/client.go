@@ -65,6 +65,12 @@ type Client struct {
 
 // New returns a client for endpoint. It sends nothing. userAgent appears in the API server's audit log.
 func New(endpoint Endpoint, credential Credential, userAgent string, now clock.PassiveClock) (*Client, error) {
+	switch server, err := url.Parse(endpoint.Server); {
+	case err != nil || server.Scheme != "https":
+		return nil, errors.New("the API server's URL is not https, so the credential would be readable for everybody")
+	case len(endpoint.CA) == 0:
+		return nil, fmt.Errorf("there is no CA for %s, and those of the system must not step in", endpoint.Server)
+	}
 	config := restConfig(endpoint, credential, userAgent)
 	if endpoint.ProxyURL != "" {
 		proxy, err := url.Parse(endpoint.ProxyURL)

@@ -86,7 +86,6 @@ func connectionReason(err error) (Reason, bool) {
 	var (
 		invalid  x509.CertificateInvalidError
 		verify   *tls.CertificateVerificationError
-		alert    tls.AlertError
 		record   tls.RecordHeaderError
 		network  net.Error
 		authorit x509.UnknownAuthorityError
@@ -99,14 +98,20 @@ func connectionReason(err error) (Reason, bool) {
 		return NoCredential, true
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return Clock, true
-	case errors.As(err, &verify), errors.As(err, &alert), errors.As(err, &record), errors.As(err, &authorit), errors.As(err, &hostname):
+	case errors.As(err, &verify), errors.As(err, &record), errors.As(err, &authorit), errors.As(err, &hostname), isAlert(err), errors.Is(err, http.ErrSchemeMismatch):
 		return TLS, true
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
 		return Timeout, true
-	case errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, errBrokenOff):
 		return Unreachable, true
 	}
 	return "", false
+}
+
+// isAlert says whether one side ended the handshake: crypto/tls gives its alerts no type, but an operation of their own.
+func isAlert(err error) bool {
+	var operation *net.OpError
+	return errors.As(err, &operation) && (operation.Op == "remote error" || operation.Op == "local error")
 }
 
 // RetryAfter returns how long the server asked to wait before the next try; 0 when it did not say.

@@ -1,6 +1,9 @@
 package apiserver
 
 import (
+	"crypto/x509"
+	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -28,13 +31,23 @@ func (s *serverClock) watching(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(request *http.Request) (*http.Response, error) {
 		response, err := next.RoundTrip(request)
 		if err != nil {
-			return response, err
+			return response, s.withValidity(err)
 		}
 		if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
 			s.learn(date)
 		}
 		return response, nil
 	})
+}
+
+// withValidity completes an error about the validity of the server's certificate: crypto/x509 says only which end was missed.
+func (s *serverClock) withValidity(err error) error {
+	var invalid x509.CertificateInvalidError
+	if !errors.As(err, &invalid) || invalid.Reason != x509.Expired || invalid.Cert == nil {
+		return err
+	}
+	return fmt.Errorf("the certificate of %s is valid from %s until %s and the local clock says %s: %w", invalid.Cert.Subject,
+		invalid.Cert.NotBefore.UTC().Format(time.RFC3339), invalid.Cert.NotAfter.UTC().Format(time.RFC3339), s.clock.Now().UTC().Format(time.RFC3339), err)
 }
 
 func (s *serverClock) learn(date time.Time) {

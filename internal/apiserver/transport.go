@@ -15,7 +15,7 @@ var ErrCredential = errors.New("no credential to send")
 // kilobytes; a watch carries a few of them and bookmarks.
 const (
 	answerLimit = 1 << 20
-	watchLimit  = 16 << 20
+	watchLimit  = 4 << 20
 )
 
 type roundTripper func(*http.Request) (*http.Response, error)
@@ -88,7 +88,18 @@ func limitAnswers(next http.RoundTripper) http.RoundTripper {
 	})
 }
 
+// errBrokenOff is wrapped by the error of a body that ended before its end, which HTTP/1.1 and HTTP/2 word differently.
+var errBrokenOff = errors.New("the answer broke off")
+
 type limitedBody struct {
 	io.Reader
 	io.Closer
+}
+
+func (b limitedBody) Read(buffer []byte) (int, error) {
+	n, err := b.Reader.Read(buffer)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = fmt.Errorf("%w: %w", errBrokenOff, err)
+	}
+	return n, err
 }

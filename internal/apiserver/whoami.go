@@ -39,5 +39,8 @@ func (c *Client) WhoAmI(ctx context.Context) (User, error) {
 	if err != nil {
 		return User{}, fmt.Errorf("ask %s who we are: %w", c.Endpoint.Server, err)
 	}
+	if review.Status.UserInfo.Username == "" {
+		return User{}, fmt.Errorf("ask %s who we are: the answer names nobody", c.Endpoint.Server)
+	}
 	return User{Name: review.Status.UserInfo.Username, Groups: review.Status.UserInfo.Groups}, nil
 }

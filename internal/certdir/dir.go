@@ -65,6 +65,18 @@ func (d Dir) Open() error {
 	if err := d.Disk.MkdirAll(d.Path, 0o700); err != nil {
 		return err
 	}
+	return d.check()
+}
+
+// Check says what Open would, and makes nothing: a folder that is not there is fine.
+func (d Dir) Check() error {
+	if _, err := os.Lstat(d.Path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return d.check()
+}
+
+func (d Dir) check() error {
 	info, err := os.Stat(d.Path)
 	if err != nil {
 		return err

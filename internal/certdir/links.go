@@ -47,19 +47,26 @@ func (d Dir) RepairLinks() (done []string, err error) {
 		}
 	}
 	if pairErr != nil {
-		for _, path := range []string{names[1], names[0]} {
-			if !d.isOurLink(path) {
-				continue
-			}
-			if err := d.Disk.Remove(path); err != nil {
-				return done, err
-			}
-			done = append(done, "removed link to an unusable pair "+path)
-		}
-		return done, nil
+		removed, err := d.unlinkServing()
+		return append(done, removed...), err
 	}
 	if ours == 1 {
 		return append(done, "completed the links "+strings.Join(names[:], " and ")), d.LinkServing()
+	}
+	return done, nil
+}
+
+// unlinkServing takes away our links to a pair that cannot be read, in the reverse of the order in which they are made.
+func (d Dir) unlinkServing() (done []string, err error) {
+	names := d.servingNames()
+	for _, path := range []string{names[1], names[0]} {
+		if !d.isOurLink(path) {
+			continue
+		}
+		if err := d.Disk.Remove(path); err != nil {
+			return done, err
+		}
+		done = append(done, "removed link to an unusable pair "+path)
 	}
 	return done, nil
 }
@@ -168,13 +175,21 @@ func (d Dir) FinishServing() error {
 	return nil
 }
 
-// ReleaseServing gives the kubelet's own names back: links to our pair become real copies of it, and what only served them goes.
+// ReleaseServing gives the kubelet's own names back: links to our pair become real copies of it, or go if it cannot be read, and
+// what only served them goes.
 // It says whether there was anything to do.
 func (d Dir) ReleaseServing() (bool, error) {
 	names := d.servingNames()
-	pair, _ := d.Read(Serving)
-	if pair == nil || !d.isOurLink(names[0]) && !d.isOurLink(names[1]) {
+	if !d.isOurLink(names[0]) && !d.isOurLink(names[1]) {
 		return false, nil
+	}
+	pair, err := d.Read(Serving)
+	if err != nil { // nothing to copy
+		_, err := d.unlinkServing()
+		return true, err
+	}
+	if err := d.LinkServing(); err != nil { // both names, so that a crash in between is one that RepairLinks knows
+		return false, err
 	}
 	cert, key := splitPair(pair.PEM)
 	for i, content := range [][]byte{cert, key} {

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/pflag"
 	"sigs.k8s.io/yaml"
@@ -41,8 +43,28 @@ func decode(text []byte, config *Config) error {
 	if err := yaml.UnmarshalStrict(text, config); err != nil {
 		return err
 	}
+	if err := checkCase(text); err != nil {
+		return err
+	}
 	if config.APIVersion != APIVersion || config.Kind != Kind {
 		return fmt.Errorf("says apiVersion %q, kind %q; expected are %q, %q", config.APIVersion, config.Kind, APIVersion, Kind)
+	}
+	return nil
+}
+
+// checkCase refuses fields in another case, such as nodeIp: encoding/json takes them, and so the same field twice.
+func checkCase(text []byte) error {
+	var given map[string]any
+	if err := yaml.Unmarshal(text, &given); err != nil {
+		return err
+	}
+	delete(given, "apiVersion")
+	delete(given, "kind")
+	for field := range fields() {
+		delete(given, jsonName(field))
+	}
+	if unknown := slices.Sorted(maps.Keys(given)); len(unknown) > 0 {
+		return fmt.Errorf("unknown field %q", unknown[0])
 	}
 	return nil
 }

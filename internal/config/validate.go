@@ -68,9 +68,8 @@ func (c Config) contradictions() []error {
 	contradicts(off && len(c.ServingIPs) > 0, "--serving-ips (servingIPs) is given, but --serving=off asks for no serving certificate")
 	contradicts(c.Timeout.Duration > 0 && !c.Once, "--timeout (timeout) is given without --once (once): the daemon tries for ever")
 	contradicts(c.BootstrapKubeconfig == c.Kubeconfig, "--bootstrap-kubeconfig and --kubeconfig are the same file %s: the one is deleted, the other is for ever", c.Kubeconfig)
-	for flag, path := range map[string]string{"bootstrap-kubeconfig": c.BootstrapKubeconfig, "kubeconfig": c.Kubeconfig} {
-		contradicts(path != "" && path == c.CertDir, "--%s and --cert-dir are the same path %s", flag, path)
-	}
+	contradicts(c.CertDir != "" && c.CertDir == c.BootstrapKubeconfig, "--bootstrap-kubeconfig and --cert-dir are the same path %s", c.CertDir)
+	contradicts(c.CertDir != "" && c.CertDir == c.Kubeconfig, "--kubeconfig and --cert-dir are the same path %s", c.CertDir)
 	return errs
 }
 

@@ -51,7 +51,8 @@ func temp(path string) string {
 }
 
 // WriteFile makes path hold data with exactly this mode, whatever was there before (a link is replaced, not followed).
-// On an error the old content is untouched.
+// An error before the rename leaves the old content untouched; when only the folder could not be synced after it, the new one is
+// there and may be lost in a power cut.
 func (d Disk) WriteFile(path string, data []byte, mode fs.FileMode) error {
 	tmp := temp(path)
 	if err := d.create(tmp, data, mode); err != nil {
@@ -100,7 +101,7 @@ func (d Disk) RenameNoReplace(from, path string) error {
 	return d.syncDir(path)
 }
 
-// MkdirAll makes path and the missing folders above it. The last one gets mode, the others 0755.
+// MkdirAll makes path and the missing folders above it. The last one gets mode, the others 0755, less what the umask takes.
 func (d Disk) MkdirAll(path string, mode fs.FileMode) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil

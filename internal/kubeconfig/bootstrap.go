@@ -1,6 +1,7 @@
 // Package kubeconfig reads the bootstrap kubeconfig, writes the kubelet's, and disposes of a credential that has done its work.
 //
-// Neither a token nor a key, nor a part of one, is in any error of this package.
+// Neither a token nor a key, nor a part of one, is in any error of this package. Both are put into wrong fields by mistake, so
+// errors name the field and do not quote what stands there.
 package kubeconfig
 
 import (
@@ -10,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"regexp"
 
@@ -105,15 +107,15 @@ func current(path string, data []byte) (*clientcmdapi.Cluster, *clientcmdapi.Aut
 	}
 	context, ok := config.Contexts[config.CurrentContext]
 	if !ok {
-		return nil, nil, fmt.Errorf("current-context %q is not among its contexts", config.CurrentContext)
+		return nil, nil, errors.New("current-context is not among its contexts")
 	}
 	cluster, ok := config.Clusters[context.Cluster]
 	if !ok {
-		return nil, nil, fmt.Errorf("context %q names cluster %q, which is not there", config.CurrentContext, context.Cluster)
+		return nil, nil, errors.New("the cluster of the current context is not there")
 	}
 	user, ok := config.AuthInfos[context.AuthInfo]
 	if !ok {
-		return nil, nil, fmt.Errorf("context %q names user %q, which is not there", config.CurrentContext, context.AuthInfo)
+		return nil, nil, errors.New("the user of the current context is not there")
 	}
 	cluster.LocationOfOrigin, user.LocationOfOrigin = path, path
 	if err := clientcmd.ResolveLocalPaths(&clientcmdapi.Config{
@@ -133,6 +135,30 @@ func lineOf(err error) string {
 		return " (" + line + ")"
 	}
 	return ""
+}
+
+// readNamed reads the file that a field of a kubeconfig names.
+func readNamed(kubeconfig, field, path string) (durable.File, error) {
+	file, err := durable.ReadTrusted(path, maxSize)
+	var failed *fs.PathError
+	switch {
+	case errors.As(err, &failed):
+		return file, fmt.Errorf("%s cannot be read: %w", calling(kubeconfig, field, path), failed.Err)
+	case err != nil:
+		return file, fmt.Errorf("%s: %w", field, err)
+	}
+	return file, nil
+}
+
+// calling is what an error calls a file that cannot be read. Its name may be no name but the token itself, written into the
+// wrong field: it is quoted only when it leads into another folder, one that is there.
+func calling(kubeconfig, field, path string) string {
+	dir := filepath.Dir(path)
+	info, err := os.Stat(dir)
+	if err != nil || !info.IsDir() || dir == "/" || dir == filepath.Dir(kubeconfig) {
+		return "the file that " + field + " names"
+	}
+	return field + " " + path
 }
 
 // inFolder says whether path lies directly in the folder of the kubeconfig.

@@ -9,7 +9,6 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
-	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
 )
 
 // endpointOf checks what a kubeconfig says about its cluster. TLS verification cannot be switched off, and there is no silent
@@ -45,11 +44,11 @@ func CheckServer(server string) error {
 	case u.User != nil:
 		return errors.New("server holds a user name or password; credentials belong into the user entry")
 	case u.Scheme == "http":
-		return fmt.Errorf("server %q: plain http would send the credential readable for everybody; it must be https", server)
+		return errors.New("server is plain http, which would send the credential readable for everybody; it must be https")
 	case u.Scheme != "https" || u.Hostname() == "":
-		return fmt.Errorf("server %q is not an absolute https URL", server)
+		return errors.New("server is not an absolute https URL; it looks like https://HOST:6443")
 	case u.RawQuery != "" || u.Fragment != "":
-		return fmt.Errorf("server %q has a query or fragment", server)
+		return errors.New("server has a query or fragment; it looks like https://HOST:6443")
 	}
 	return nil
 }
@@ -58,9 +57,9 @@ func caOf(cluster *clientcmdapi.Cluster) ([]byte, error) {
 	ca, field := cluster.CertificateAuthorityData, "certificate-authority-data"
 	if cluster.CertificateAuthority != "" && len(ca) == 0 {
 		field = "certificate-authority " + cluster.CertificateAuthority
-		file, err := durable.ReadTrusted(cluster.CertificateAuthority, maxSize)
+		file, err := readNamed(cluster.LocationOfOrigin, "certificate-authority", cluster.CertificateAuthority)
 		if err != nil {
-			return nil, fmt.Errorf("certificate-authority: %w", err)
+			return nil, err
 		}
 		ca = file.Data
 	}

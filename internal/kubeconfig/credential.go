@@ -10,8 +10,6 @@ import (
 	"strings"
 
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
-
-	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
 )
 
 // bearerToken is what RFC 6750 lets a bearer token consist of; anything else breaks the header.
@@ -90,12 +88,12 @@ func checkToken(field, token string) (string, error) {
 }
 
 func (b *Bootstrap) readSecret(field, path string) ([]byte, error) {
-	file, err := durable.ReadTrusted(path, maxSize)
+	file, err := readNamed(b.Path, field, path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %s %s does not exist", ErrNoCredential, field, path)
+		return nil, fmt.Errorf("%w: %s does not exist", ErrNoCredential, calling(b.Path, field, path))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", field, err)
+		return nil, err
 	}
 	b.used[path] = file.Data
 	return file.Data, nil
@@ -107,9 +105,9 @@ func (b *Bootstrap) readCertificate(user *clientcmdapi.AuthInfo) error {
 		if user.ClientCertificate == "" {
 			return errors.New("has a client key but no client certificate")
 		}
-		file, err := durable.ReadTrusted(user.ClientCertificate, maxSize)
+		file, err := readNamed(b.Path, "client-certificate", user.ClientCertificate)
 		if err != nil {
-			return fmt.Errorf("client-certificate: %w", err)
+			return err
 		}
 		certificate = file.Data
 	}

@@ -2,6 +2,7 @@ package kubeconfig
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -39,8 +40,9 @@ type Disposed struct {
 // were used. It must be called only after the identity obtained with it is proved and durable. An error means that the secret
 // is still there because the file system would not let it go; trying again later may help.
 func (b *Bootstrap) Dispose(disk durable.Disk, credentialsDirectory string) (Disposed, error) {
-	if credentialsDirectory != "" && strings.HasPrefix(b.Path, strings.TrimSuffix(credentialsDirectory, "/")+"/") {
-		return Disposed{Kept, b.Path, "it is a systemd credential, which only its source can remove (LoadCredential= of the unit)"}, nil
+	secret := cmp.Or(b.SecretFile, b.Path)
+	if credentialsDirectory != "" && strings.HasPrefix(secret, strings.TrimSuffix(credentialsDirectory, "/")+"/") {
+		return Disposed{Kept, secret, "it is a systemd credential, which only its source can remove (LoadCredential= of the unit)"}, nil
 	}
 	switch b.Source {
 	case InlineToken, EmbeddedKey:
@@ -76,7 +78,7 @@ func (b *Bootstrap) delete(disk durable.Disk, path string) (Disposed, error) {
 	}
 	disposal, err := deleteUsed(disk, target, b.used[path])
 	if err == nil && disposal == Deleted && target != path {
-		err = disk.Remove(path)
+		disposal, err = deleteIf(disk, path, leadsNowhere)
 	}
 	if err != nil {
 		return Disposed{}, fmt.Errorf("delete the used bootstrap credential %s: %w", path, err)
@@ -119,9 +121,24 @@ func AsideName(path string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".used")
 }
 
-// deleteUsed deletes path if it holds the bytes used. The file is moved aside before it is read, so that a new one put in its
-// place at any moment is never deleted.
+// deleteUsed deletes path if it holds the bytes used.
 func deleteUsed(disk durable.Disk, path string, used []byte) (Disposal, error) {
+	return deleteIf(disk, path, func(aside string) bool {
+		file, err := durable.ReadFile(aside, maxSize)
+		return err == nil && bytes.Equal(file.Data, used)
+	})
+}
+
+// leadsNowhere says whether path is a link to what is not there.
+func leadsNowhere(path string) bool {
+	_, notLink := os.Readlink(path)
+	_, err := os.Stat(path)
+	return notLink == nil && errors.Is(err, fs.ErrNotExist)
+}
+
+// deleteIf deletes path if it is the one. It is moved aside before it is looked at, so that a new one put in its place at any
+// moment is never deleted.
+func deleteIf(disk durable.Disk, path string, isTheOne func(aside string) bool) (Disposal, error) {
 	aside := AsideName(path)
 	if err := disk.Remove(aside); err != nil { // path is there or gone; what lies aside is older than either
 		return "", err
@@ -131,8 +148,7 @@ func deleteUsed(disk durable.Disk, path string, used []byte) (Disposal, error) {
 	} else if err != nil {
 		return "", err
 	}
-	file, err := durable.ReadFile(aside, maxSize)
-	if err == nil && bytes.Equal(file.Data, used) {
+	if isTheOne(aside) {
 		return Deleted, disk.Remove(aside)
 	}
 	return Newer, PutBack(disk, path)
@@ -152,12 +168,18 @@ func PutBack(disk durable.Disk, path string) error {
 	return err
 }
 
-// Aside returns the files, of the bootstrap kubeconfig at path and the tokenFile that it names, that lie aside.
+// Aside returns the files, of the bootstrap kubeconfig at path, the tokenFile that it names and what links there lead to, that
+// lie aside.
 func Aside(path string) []string {
 	candidates := []string{path}
 	if file, err := durable.ReadFile(path, maxSize); err == nil {
 		if _, user, err := current(path, file.Data); err == nil && user.TokenFile != "" {
 			candidates = append(candidates, user.TokenFile)
+		}
+	}
+	for _, candidate := range candidates {
+		if end := endOf(candidate); end != candidate {
+			candidates = append(candidates, end)
 		}
 	}
 	var aside []string
@@ -167,6 +189,26 @@ func Aside(path string) []string {
 		}
 	}
 	return aside
+}
+
+// endOf follows the links that begin at path to a file in the same folder, which need not be there.
+func endOf(path string) string {
+	end := path
+	for range 8 { // links in a ring have no end
+		target, err := os.Readlink(end)
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(end), target)
+		}
+		end = target
+	}
+	own, _ := filepath.EvalSymlinks(filepath.Dir(path))
+	if folder, _ := filepath.EvalSymlinks(filepath.Dir(end)); folder != own {
+		return path
+	}
+	return end
 }
 
 // Narrow takes from the file at path, opened and judged once, the permissions of everybody but its owner. A link is not

@@ -59,7 +59,7 @@ func Wait(failure Failure, n int, jitter float64, asked time.Duration) time.Dura
 	row := Policy[failure]
 	most := row.Last
 	if n < 20 {
-		most = min(row.First<<n, row.Last)
+		most = min(row.First<<max(n, 0), row.Last) // n may come from a damaged file
 	}
 	least := row.Least
 	if row.NewKey {
