@@ -34,6 +34,10 @@ build: need-go ## bin/bootstrap-agent, static
 test: need-go need-git need-cc control-plane build ## every test, with the race detector, against a real control plane
 	hack/test.sh
 
+.PHONY: soak
+soak: need-go need-git need-cc control-plane ## the tests with nothing left out: every generated state, waits above a minute (more than an hour)
+	SOAK=1 CGO_ENABLED=1 go test -race -timeout 3h -p 1 -count=1 ./internal/... ./test/e2e
+
 .PHONY: lint
 lint: bin/tools/golangci-lint ## style and suspicious code (.golangci.yml); the rules of the design are tests: test/design
 	bin/tools/golangci-lint run --allow-parallel-runners ./...
