@@ -83,6 +83,9 @@ func (a *Agent) clientLine(o status.Observed) line {
 
 func (a *Agent) wantCredential(o status.Observed) string {
 	want := fmt.Sprintf("put a bootstrap kubeconfig at %s (%v)", a.cfg.BootstrapKubeconfig, o.BootstrapErr)
+	if !o.NoCredential() {
+		want = "mend the bootstrap kubeconfig" // what is wrong with it is said about itself
+	}
 	switch {
 	case o.Client.Pair != nil:
 		return fmt.Sprintf("the client certificate expired at %s; %s", o.Client.Pair.Leaf.NotAfter.UTC().Format(time.RFC3339), want)
