@@ -87,6 +87,7 @@ func (a *Agent) asked(m *memory, outcome csr.Outcome, err error) {
 	case outcome.Result == csr.Deleted:
 		a.deleted(m, p)
 	default:
+		outcome.At = a.byOurClock(outcome.At) // the condition's
 		a.end(m, p, outcome)
 	}
 }

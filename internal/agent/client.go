@@ -46,6 +46,10 @@ func (a *Agent) actClient(ctx context.Context, o status.Observed) (changed bool)
 	case giveUp:
 		a.giveUp(m, o.Client.Pending)
 		return a.makePending(m, o.Client, *a.clientWish(o), a.clientSettings(), o.Bootstrap.Endpoint)
+	case forget:
+		a.giveUp(m, o.Client.Pending)
+		m.succeed()
+		return a.disk(m, "remove the certificate signing request", func() error { return a.dir.RemovePending(certdir.Client) })
 	case makePending:
 		return a.makePending(m, o.Client, *a.clientWish(o), a.clientSettings(), o.Bootstrap.Endpoint)
 	case ask:
@@ -74,7 +78,7 @@ func (a *Agent) disk(m *memory, what string, change func() error) bool {
 
 func (a *Agent) giveUp(m *memory, p *csr.Pending) {
 	m.abandon()
-	a.log.Warn("gave up a certificate signing request, since another one is wanted now",
+	a.log.Warn("gave up a certificate signing request, since it is not what is wanted now",
 		"certificate", m.name, "csr", p.Name, "remove", "kubectl delete csr "+p.Name)
 }
 

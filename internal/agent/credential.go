@@ -69,6 +69,7 @@ func (a *Agent) dispose(o status.Observed) (changed bool) {
 // secret is sent. Answered as this node: it is the same cluster.
 func (a *Agent) compare(ctx context.Context, o status.Observed) {
 	m := &a.credential
+	a.narrow(o.Bootstrap) // it may stay for long, if nobody answers
 	fingerprint, endpoint, pair := o.Bootstrap.Fingerprint(), o.Bootstrap.Endpoint, o.Client.Pair.PEM
 	api, err := apiserver.New(endpoint, apiserver.Credential{CertificatePEM: pair, KeyPEM: pair}, a.UserAgent, a.Clock)
 	if err != nil {
@@ -89,10 +90,15 @@ func (a *Agent) compared(fingerprint string, endpoint apiserver.Endpoint, user a
 	}
 	switch {
 	case err == nil && user.Name == o.Client.Pair.Leaf.Subject.CommonName:
-		m.succeed()
-		if a.disk(&m.memory, "take over the server of the bootstrap kubeconfig", func() error { return a.takeOver(o, endpoint) }) {
-			m.sameCluster = fingerprint
+		if !a.disk(&m.memory, "take over the server of the bootstrap kubeconfig", func() error { return a.takeOver(o, endpoint) }) {
+			return
 		}
+		if _, err := kubeconfig.LoadKubelet(a.cfg.Kubeconfig); err != nil { // written and yet of no use: others may write to its folder, say
+			a.notCompared(rotate.Forbidden, err)
+			return
+		}
+		m.succeed()
+		m.sameCluster = fingerprint
 	case err != nil && apiserver.ReasonOf(err) != apiserver.Unauthorized:
 		a.notCompared(failureFor(apiserver.ReasonOf(err)), err)
 	default:

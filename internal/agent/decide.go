@@ -24,6 +24,7 @@ const (
 	settle         step = "settle"        // a credential lies aside
 	makePending    step = "make"          // a key and a request, to the disk
 	giveUp         step = "give up"       // what is asked is not what is wanted any more
+	forget         step = "forget"        // nothing needs to be asked any more
 	ask            step = "ask"           // send the request, wait for its end
 	prove          step = "prove"         // use the issued certificate once
 	commit         step = "commit"        // make it the current one
@@ -51,12 +52,17 @@ func decideClient(o status.Observed, m memory, wish *csr.Wish, settings string) 
 	case issued:
 		return whenDue(prove, m, o.Now)
 	case c.Usable(o.Now) && (!o.ForOtherNode() || o.Bootstrap == nil || !m.mismatched(o.Now)):
+		if c.Pending != nil && !o.ForOtherNode() && !o.Now.Before(m.retryAt) {
+			return forget // the machine had another name for a while
+		}
 		return rest
 	case c.Pair == nil && c.Older != nil:
 		return whenDue(useOlder, m, o.Now)
 	case o.NodeErr != nil:
 		return waitName
-	case o.Bootstrap == nil && !m.running:
+	case o.Bootstrap == nil && m.running:
+		return underWay // the credential went while it was in use; what was sent goes on, and nothing else can begin
+	case o.Bootstrap == nil:
 		return waitCredential
 	}
 	return decideRequest(c, o.Now, m, wish, settings)
@@ -149,6 +155,8 @@ func decideCredential(o status.Observed, m credentialMemory, keep bool) step {
 		return whenDue(settle, m.memory, o.Now)
 	case o.Bootstrap == nil || !o.Client.Usable(o.Now) || o.Client.Pending != nil || o.ForOtherNode():
 		return rest
+	case o.Kubelet == nil: // its server and CA are all that is left of them
+		return whenDue(compare, m.memory, o.Now)
 	case m.settled == o.Bootstrap.Fingerprint():
 		return rest
 	case m.sameCluster == o.Bootstrap.Fingerprint() && keep:

@@ -45,3 +45,11 @@ func (a *Agent) serverTime() time.Time {
 	}
 	return a.noted.server.Add(a.Clock.Since(a.noted.local))
 }
+
+// byOurClock translates a time of the API server's clock, unless it is none.
+func (a *Agent) byOurClock(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.Add(a.Clock.Now().Sub(a.serverTime()))
+}

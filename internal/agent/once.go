@@ -27,7 +27,11 @@ func (a *Agent) verdict(o status.Observed) (done bool, err error) {
 	case o.Client.Pending != nil && o.Client.Pending.Ended != nil && o.Client.Pending.Ended.Outcome != csr.Replaced && o.Now.Before(nextKey(o.Client.Pending)):
 		return true, exit(3, errors.New(a.endedText(o.Client.Pending)))
 	case o.Now.Sub(a.started) >= a.cfg.OnceTimeout():
-		return true, exit(1, fmt.Errorf("no identity within %s: %s; run again to go on with the same request", a.cfg.OnceTimeout(), a.why(o)))
+		missing := "identity"
+		if o.HasIdentity() {
+			missing = "serving pair"
+		}
+		return true, exit(1, fmt.Errorf("no %s within %s: %s; run again to go on with the same request", missing, a.cfg.OnceTimeout(), a.why(o)))
 	}
 	return false, nil
 }
@@ -65,10 +69,16 @@ func (a *Agent) why(o status.Observed) string {
 	switch p := o.Client.Pending; {
 	case a.client.trouble != "":
 		return a.client.trouble
+	case o.HasIdentity() && a.serving.trouble != "":
+		return a.serving.trouble
 	case o.NodeErr != nil:
 		return o.NodeErr.Error()
+	case o.Client.Usable(o.Now) && o.KubeletErr != nil:
+		return o.KubeletErr.Error()
 	case p != nil && !a.client.accepted.IsZero():
 		return fmt.Sprintf("certificate signing request %s is not approved: kubectl certificate approve %s", p.Name, p.Name)
+	case p != nil:
+		return "no answer yet from " + p.Endpoint.Server
 	}
 	return "no answer yet"
 }

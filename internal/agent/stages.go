@@ -40,7 +40,8 @@ func (a *Agent) servingAwaited(o status.Observed) bool {
 // nothingToTry says whether only a person, or cloud-init, can bring the node further.
 func (a *Agent) nothingToTry(o status.Observed) bool {
 	issued := o.Client.Pending != nil && len(o.Client.Pending.CertificatePEM) > 0
-	return o.Bootstrap == nil && !issued && !a.client.running
+	servable := o.HasIdentity() && o.ClientCA != nil // only the serving pair is missing, and that needs nobody
+	return o.Bootstrap == nil && !issued && !a.client.running && !servable
 }
 
 // readyWhy says whether the kubelet's start may be let go, and why. It is never held for longer than --start-hold: what is

@@ -55,8 +55,10 @@ func TestEveryAnswerThatIsNoneHasItsReason(t *testing.T) {
 		"half an object":               {answer(201, "application/json", `{"kind":"CertificateSigningRequest","apiVersion":"certificates.k8s.io/v1","meta`), BadAnswer},
 		"another kind of object":       {answer(201, "application/json", `{"kind":"Pod","apiVersion":"v1"}`), BadAnswer},
 		"a redirect":                   {redirect(http.StatusTemporaryRedirect, "https://127.0.0.1:1/"), Redirected},
-		"a redirect that leads nowhere": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusFound) },
-			BadAnswer},
+		"a redirect that leads nowhere": {
+			func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusFound) },
+			BadAnswer,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -119,6 +119,11 @@ func expectFinished(t *testing.T, d, start Dir, m material, change func(Dir, mat
 		d.expectCurrent(t, Serving, m.next)
 		return
 	}
+	// cut off after both copies, a release leaves the pair that they are copies of: the same key, in the same folder, as private
+	released := whole.kindOf(t, servingKey) == real && d.kindOf(t, servingKey) == real
+	if left, expected := d.dataFiles(Serving), whole.dataFiles(Serving); len(left) != len(expected) && !released {
+		t.Errorf("data files %q are left, without the crash there are %d", left, len(expected))
+	}
 	for _, name := range []string{servingCert, servingKey} {
 		if found, expected := d.kindOf(t, name), whole.kindOf(t, name); found != expected || d.content(t, name) != whole.content(t, name) {
 			t.Errorf("%s is %s, without the crash it is %s; the contents differ: %v", name, found, expected, d.content(t, name) != whole.content(t, name))

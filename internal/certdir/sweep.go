@@ -60,12 +60,12 @@ func (d Dir) unused(kind Kind, keep int) []string {
 	return unused
 }
 
-// linked returns the files that a link in the folder leads to.
+// linked returns the files that a link in the folder leads to. One that a crash left unfinished names nothing.
 func (d Dir) linked() map[string]bool {
 	linked := map[string]bool{}
 	entries, _ := os.ReadDir(d.Path)
 	for _, entry := range entries {
-		if entry.Type()&os.ModeSymlink == 0 {
+		if entry.Type()&os.ModeSymlink == 0 || durable.IsTemp(entry.Name()) {
 			continue
 		}
 		if real, err := filepath.EvalSymlinks(filepath.Join(d.Path, entry.Name())); err == nil {

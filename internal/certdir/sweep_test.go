@@ -39,7 +39,7 @@ func litterIn(t *testing.T) []litter {
 		{name: "kubelet-server-2026-01-02-00-00-00.pem", content: client(-1), age: hour, goes: true},
 		{name: ".kubelet.crt" + random, content: []byte("a crash left it"), age: hour, goes: true},
 		{name: ".kubelet.key" + random, content: []byte("just being written"), age: time.Second},
-		{name: ".kubelet-client-current.pem" + random, target: "kubelet-client-2026-02-01-00-00-00.pem", goes: true},
+		{name: ".kubelet-client-current.pem" + random, target: "kubelet-client-2026-01-02-00-00-00.pem", goes: true}, // keeps nothing
 		{name: "kubelet-client.pending.pem", age: hour},
 		{name: "kubelet-server.pending.pem", age: hour},
 		{name: "kubelet-apiserver-ca.crt", age: hour},

@@ -26,7 +26,15 @@ const (
 	pollFirst     = 2 * time.Second
 	pollLast      = 30 * time.Second
 	watchDuration = 8 * time.Minute
+	// watchGrace is how much later we end a watch ourselves: behind a proxy that keeps connections to a dead server open, it would
+	// be silent for ever. HTTP/2 notices by its pings, HTTP/1.1 has none.
+	watchGrace = time.Minute
 )
+
+// anyVersion makes a watch begin with the object as the API server knows it. An object that nobody changes keeps a version that
+// a restarted API server has no history for: watching from there would end at once, again and again, for as long as nobody
+// approves.
+const anyVersion = "0"
 
 // Asker sends a request and waits for the answer.
 type Asker struct {
@@ -92,7 +100,11 @@ func (a *Asker) wait(ctx context.Context, p *Pending, object *certificatesv1.Cer
 		}
 		if err != nil && ctx.Err() == nil && !apierrors.IsNotFound(err) {
 			// a watch that ended, whatever the reason (410 after a restart of the API server is the usual one): read, and decide
+			expired := apierrors.IsResourceExpired(err) || apierrors.IsGone(err)
 			latest, err = a.again(ctx, p.Name, rewatchPause)
+			if expired && err == nil {
+				latest.ResourceVersion = anyVersion
+			}
 		}
 		switch {
 		case apierrors.IsNotFound(err):
@@ -110,6 +122,8 @@ var errEnded = errors.New("the watch ended")
 // watch waits for a change from the version that is known, without a list. It returns the object when its request has an end,
 // NotFound when it was deleted, and any other error when it must be read again.
 func (a *Asker) watch(ctx context.Context, object *certificatesv1.CertificateSigningRequest) (*certificatesv1.CertificateSigningRequest, error) {
+	limited, cancel := context.WithTimeout(ctx, watchDuration+watchGrace)
+	defer cancel()
 	stream, err := a.API.API().Get().Resource(resource).
 		Param("watch", "true").
 		Param("fieldSelector", "metadata.name="+object.Name).
@@ -117,7 +131,7 @@ func (a *Asker) watch(ctx context.Context, object *certificatesv1.CertificateSig
 		Param("allowWatchBookmarks", "true").
 		Param("timeoutSeconds", strconv.Itoa(int(watchDuration.Seconds()))).
 		MaxRetries(0).
-		Watch(ctx)
+		Watch(limited)
 	if err != nil {
 		return nil, fmt.Errorf("watch certificate signing request %s at %s: %w", object.Name, a.API.Endpoint.Server, err)
 	}
@@ -171,7 +185,7 @@ func (a *Asker) create(ctx context.Context, p *Pending) (*certificatesv1.Certifi
 	if err := request.Body(object).Do(limited).Into(created); err != nil {
 		return nil, fmt.Errorf("create certificate signing request %s at %s: %w", p.Name, a.API.Endpoint.Server, err)
 	}
-	return created, nil
+	return created, a.isObject("create", created, p.Name)
 }
 
 func (a *Asker) get(ctx context.Context, name string) (*certificatesv1.CertificateSigningRequest, error) {
@@ -181,7 +195,16 @@ func (a *Asker) get(ctx context.Context, name string) (*certificatesv1.Certifica
 	if err := request.Do(limited).Into(object); err != nil {
 		return nil, fmt.Errorf("read certificate signing request %s at %s: %w", name, a.API.Endpoint.Server, err)
 	}
-	return object, nil
+	return object, a.isObject("read", object, name)
+}
+
+// isObject keeps the answer of something that is no API server, a health check's {"status": "ok"} say, from passing for an
+// object that is not ours: it decodes into an empty one.
+func (a *Asker) isObject(what string, object *certificatesv1.CertificateSigningRequest, name string) error {
+	if object.Name != name || object.UID == "" {
+		return fmt.Errorf("%s certificate signing request %s at %s: the answer is something else", what, name, a.API.Endpoint.Server)
+	}
+	return nil
 }
 
 func replaced(object *certificatesv1.CertificateSigningRequest) Outcome {

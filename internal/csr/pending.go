@@ -113,42 +113,67 @@ func (p *Pending) request() (*x509.CertificateRequest, error) {
 	return x509.ParseCertificateRequest(block.Bytes)
 }
 
+// Headers of the state block: sums of what must be whole together, and of the certificate, without which the rest is still good.
+const (
+	requestSum     = "Request-Sha256"
+	certificateSum = "Certificate-Sha256"
+)
+
 // Encode returns the pending file's content.
 func (p *Pending) Encode() ([]byte, error) {
 	state, err := json.Marshal(p)
 	if err != nil {
 		return nil, err
 	}
+	issued := certificatesOf(p.CertificatePEM)
+	sums := map[string]string{requestSum: sumOf(state, p.KeyPEM, p.RequestPEM), certificateSum: sumOf(issued)}
 	var file bytes.Buffer
 	fmt.Fprintf(&file, "%s request of bootstrap-agent, not yet answered. Holds a private key.\n", p.Wish.Kind)
-	if err := pem.Encode(&file, &pem.Block{Type: stateBlock, Bytes: state}); err != nil {
+	if err := pem.Encode(&file, &pem.Block{Type: stateBlock, Headers: sums, Bytes: state}); err != nil {
 		return nil, err
 	}
-	for _, part := range [][]byte{p.KeyPEM, p.RequestPEM, p.CertificatePEM} {
+	for _, part := range [][]byte{p.KeyPEM, p.RequestPEM, issued} {
 		file.Write(part)
 	}
 	return file.Bytes(), nil
 }
 
-// DecodePending reads a pending file. What is incomplete or does not fit together is an error: such a file is of no use.
-func DecodePending(file []byte) (*Pending, error) {
-	p := &Pending{}
-	var state []byte
-	for block, rest := pem.Decode(file); block != nil; block, rest = pem.Decode(rest) {
-		encoded := pem.EncodeToMemory(block)
-		switch {
-		case block.Type == stateBlock:
-			state = block.Bytes
-		case block.Type == "CERTIFICATE REQUEST":
-			p.RequestPEM = encoded
-		case block.Type == "CERTIFICATE":
-			p.CertificatePEM = append(p.CertificatePEM, encoded...)
-		case strings.HasSuffix(block.Type, "PRIVATE KEY"):
-			p.KeyPEM = encoded
+func sumOf(parts ...[]byte) string {
+	sum := sha256.Sum256(bytes.Join(parts, nil))
+	return hex.EncodeToString(sum[:])
+}
+
+// certificatesOf returns the certificates of a PEM text in order, and nothing else that may stand in it.
+func certificatesOf(text []byte) []byte {
+	var certificates []byte
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			certificates = append(certificates, pem.EncodeToMemory(block)...)
 		}
 	}
-	if state == nil || json.Unmarshal(state, p) != nil {
-		return nil, errors.New("its state block is missing or damaged")
+	return certificates
+}
+
+// DecodePending reads a pending file. What is incomplete or does not fit together is an error: such a file is of no use. A damaged
+// certificate alone is none: it counts as not there, so that the same request brings it again.
+func DecodePending(file []byte) (*Pending, error) {
+	p := &Pending{CertificatePEM: certificatesOf(file)}
+	state := &pem.Block{}
+	for block, rest := pem.Decode(file); block != nil; block, rest = pem.Decode(rest) {
+		switch {
+		case block.Type == stateBlock:
+			state = block
+		case block.Type == "CERTIFICATE REQUEST":
+			p.RequestPEM = pem.EncodeToMemory(block)
+		case strings.HasSuffix(block.Type, "PRIVATE KEY"):
+			p.KeyPEM = pem.EncodeToMemory(block)
+		}
+	}
+	if state.Headers[requestSum] != sumOf(state.Bytes, p.KeyPEM, p.RequestPEM) || json.Unmarshal(state.Bytes, p) != nil {
+		return nil, errors.New("it is damaged or cut off")
+	}
+	if state.Headers[certificateSum] != sumOf(p.CertificatePEM) {
+		p.CertificatePEM = nil
 	}
 	return p, p.check()
 }

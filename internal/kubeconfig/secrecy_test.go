@@ -232,6 +232,7 @@ func FuzzLoadBootstrap(f *testing.F) {
 }
 
 func load(t *testing.T, text string) (*kubeconfig.Bootstrap, error) {
+	t.Helper()
 	f := newFolder(t)
 	f.bootstrap(text)
 	return kubeconfig.LoadBootstrap(f.bootstrapFile())

@@ -69,6 +69,7 @@ func either(first, second net.IP) net.IP {
 
 // answering is a resolver whose server has these addresses for every name.
 func answering(t *testing.T, addresses []string) *net.Resolver {
+	t.Helper()
 	server, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -30,7 +30,7 @@ func (o Observed) findings(cfg config.Config, r *Report) {
 func (o Observed) clientFindings(cfg config.Config, r *Report) {
 	c := o.Client
 	next := Waiting // the next attempt may succeed
-	if o.Bootstrap == nil && (c.Pending == nil || len(c.Pending.CertificatePEM) == 0) {
+	if o.Bootstrap == nil && c.Older == nil && (c.Pending == nil || len(c.Pending.CertificatePEM) == 0) {
 		next = Broken
 	}
 	switch {
@@ -85,7 +85,8 @@ func pendingFindings(c Certificate, r *Report) {
 	case c.PendingErr != nil:
 		r.find(Attention, "the %s request on disk is of no use (%v); the agent makes another", c.Kind, c.PendingErr)
 	case p == nil:
-	case p.Ended != nil && p.Ended.Outcome != csr.Replaced:
+	case p.Ended != nil && p.Ended.Outcome == csr.Replaced: // a new one follows at once; that one is not ours to be approved
+	case p.Ended != nil:
 		level := Broken
 		if c.Kind == csr.Serving {
 			level = Attention

@@ -5,7 +5,9 @@ package status
 import (
 	"crypto"
 	"errors"
+	"fmt"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
@@ -146,7 +148,8 @@ func (o Observed) SecretFiles(cfg config.Config) []string {
 	return files
 }
 
-// Stamp is a cheap sign of change: it differs when one of the files was written, replaced, made or removed.
+// Stamp is a cheap sign of change: it differs when one of the files was written, replaced, made or removed, or its mode or owner
+// changed. It takes the time of the last change of the inode, which a copy that keeps the old file's mtime cannot keep.
 func Stamp(paths ...string) string {
 	var stamp []byte
 	for _, path := range paths {
@@ -155,8 +158,8 @@ func Stamp(paths ...string) string {
 			stamp = append(stamp, '-')
 			continue
 		}
-		stamp = info.ModTime().AppendFormat(stamp, time.RFC3339Nano)
-		stamp = append(stamp, info.Mode().String()...)
+		stat := info.Sys().(*syscall.Stat_t)
+		stamp = fmt.Appendf(stamp, "%d %d %d %d;", stat.Ino, stat.Size, stat.Ctim.Sec, stat.Ctim.Nsec)
 	}
 	return string(stamp)
 }

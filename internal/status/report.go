@@ -162,7 +162,12 @@ func pendingReport(p *csr.Pending) *PendingReport {
 	if p == nil {
 		return nil
 	}
-	r := &PendingReport{Name: p.Name, Ended: p.Ended}
+	r := &PendingReport{Name: p.Name}
+	if p.Ended != nil {
+		ended := *p.Ended
+		ended.At = *utc(ended.At)
+		r.Ended = &ended
+	}
 	if !p.Accepted.IsZero() {
 		r.Since = utc(p.Accepted)
 	}

@@ -48,8 +48,11 @@ func (c CertificateReport) writeText(row func(string, string, ...any), now time.
 	}
 	if p := c.Pending; p != nil {
 		row("  request", "%s", p.Name)
-		if p.Since != nil {
+		if p.Since != nil && p.Ended == nil {
 			row("  waiting since", "%s (%s)", p.Since.Format(time.RFC3339), distance(p.Since.Sub(now)))
+		}
+		if p.Ended != nil {
+			row("  "+string(p.Ended.Outcome), "%s (%s)", p.Ended.At.Format(time.RFC3339), distance(p.Ended.At.Sub(now)))
 		}
 		if p.Approve != "" {
 			row("  to approve", "%s", p.Approve)

@@ -1,0 +1,164 @@
+package agent
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
+)
+
+// apiStandIn is an API server that approves and issues at once. It keeps every request that was ever made.
+type apiStandIn struct {
+	server *httptest.Server
+	url    string
+
+	mu      sync.Mutex
+	objects map[string]*certificatesv1.CertificateSigningRequest
+}
+
+func newAPIStandIn(t *testing.T) *apiStandIn {
+	t.Helper()
+	s := &apiStandIn{objects: map[string]*certificatesv1.CertificateSigningRequest{}}
+	mux := http.NewServeMux()
+	const path = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+	mux.HandleFunc("POST "+path, s.create)
+	mux.HandleFunc("GET "+path, s.watch)
+	mux.HandleFunc("GET "+path+"/{name}", s.get)
+	mux.HandleFunc("POST /apis/authentication.k8s.io/v1/selfsubjectreviews", s.whoAmI)
+	certificate, key := theCA().serverPair()
+	pair, err := tls.X509KeyPair(certificate, key)
+	must(t, err)
+	roots := x509.NewCertPool()
+	roots.AddCert(theCA().cert)
+	s.server = httptest.NewUnstartedServer(mux)
+	s.server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: roots}
+	s.server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.server.StartTLS()
+	s.url = s.server.URL
+	t.Cleanup(func() {
+		s.server.CloseClientConnections()
+		s.server.Close()
+	})
+	return s
+}
+
+// user says who is asking; nothing: nobody known.
+func user(r *http.Request) string {
+	if len(r.TLS.PeerCertificates) > 0 {
+		return r.TLS.PeerCertificates[0].Subject.CommonName
+	}
+	if r.Header.Get("Authorization") == "Bearer "+token {
+		return "system:bootstrap:abcdef"
+	}
+	return ""
+}
+
+func (s *apiStandIn) create(w http.ResponseWriter, r *http.Request) {
+	object := &certificatesv1.CertificateSigningRequest{}
+	if err := json.NewDecoder(r.Body).Decode(object); err != nil {
+		panic(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch who := user(r); {
+	case who == "" || object.Spec.SignerName == csr.Serving.Signer() && !strings.HasPrefix(who, "system:node:"):
+		refuse(w, apierrors.NewForbidden(certificatesv1.Resource("certificatesigningrequests"), object.Name, nil))
+		return
+	case s.objects[object.Name] != nil:
+		refuse(w, apierrors.NewAlreadyExists(certificatesv1.Resource("certificatesigningrequests"), object.Name))
+		return
+	default:
+		object.UID, object.ResourceVersion = types.UID(fmt.Sprintf("uid-%d", len(s.objects))), "1"
+		object.CreationTimestamp, object.Spec.Username = metav1.Now(), who
+	}
+	s.objects[object.Name] = s.issued(object)
+	answer(w, http.StatusCreated, object)
+}
+
+// issued is the object a moment later, when approver and signer have seen it.
+func (s *apiStandIn) issued(object *certificatesv1.CertificateSigningRequest) *certificatesv1.CertificateSigningRequest {
+	object = object.DeepCopy()
+	object.TypeMeta = metav1.TypeMeta{Kind: "CertificateSigningRequest", APIVersion: "certificates.k8s.io/v1"}
+	object.ResourceVersion = "2"
+	object.Status.Conditions = []certificatesv1.CertificateSigningRequestCondition{{Type: certificatesv1.CertificateApproved, Status: corev1.ConditionTrue}}
+	usage := x509.ExtKeyUsageClientAuth
+	if object.Spec.SignerName == csr.Serving.Signer() {
+		usage = x509.ExtKeyUsageServerAuth
+	}
+	object.Status.Certificate = theCA().sign(object.Spec.Request, usage, time.Now().Add(-time.Minute))
+	return object
+}
+
+func (s *apiStandIn) find(name string) *certificatesv1.CertificateSigningRequest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.objects[name]
+}
+
+func (s *apiStandIn) get(w http.ResponseWriter, r *http.Request) {
+	object := s.find(r.PathValue("name"))
+	if object == nil {
+		refuse(w, apierrors.NewNotFound(certificatesv1.Resource("certificatesigningrequests"), r.PathValue("name")))
+		return
+	}
+	answer(w, http.StatusOK, object)
+}
+
+func (s *apiStandIn) watch(w http.ResponseWriter, r *http.Request) {
+	object := s.find(strings.TrimPrefix(r.URL.Query().Get("fieldSelector"), "metadata.name="))
+	if object == nil || r.URL.Query().Get("watch") != "true" {
+		panic("a watch of nothing, or a list")
+	}
+	answer(w, http.StatusOK, map[string]any{"type": "MODIFIED", "object": object})
+}
+
+func (s *apiStandIn) whoAmI(w http.ResponseWriter, r *http.Request) {
+	review := &authenticationv1.SelfSubjectReview{}
+	review.Status.UserInfo = authenticationv1.UserInfo{Username: user(r), Groups: []string{"system:authenticated"}}
+	if strings.HasPrefix(user(r), "system:node:") {
+		review.Status.UserInfo.Groups = append(review.Status.UserInfo.Groups, csr.NodesGroup)
+	}
+	answer(w, http.StatusCreated, review)
+}
+
+// requestsOf is how many requests were ever made for a node's certificate of a kind.
+func (s *apiStandIn) requestsOf(node string, kind csr.Kind) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	count := 0
+	for name, object := range s.objects {
+		if object.Spec.SignerName == kind.Signer() && strings.HasPrefix(name, node+"-kubelet-") {
+			count++
+		}
+	}
+	return count
+}
+
+func refuse(w http.ResponseWriter, err *apierrors.StatusError) {
+	status := err.ErrStatus
+	status.TypeMeta = metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}
+	answer(w, int(status.Code), status)
+}
+
+func answer(w http.ResponseWriter, code int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(body)
+}

@@ -1,0 +1,113 @@
+package status
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bootstrap-agent/bootstrap-agent/internal/config"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// pictures are the situations that users see most.
+var pictures = map[string]func() (Observed, config.Config){
+	"well":    func() (Observed, config.Config) { return healthy(), settings },
+	"nothing": func() (Observed, config.Config) { return empty(), settings },
+	"serving-off": func() (Observed, config.Config) {
+		cfg := settings
+		cfg.Serving = "off"
+		return healthy(), cfg
+	},
+	"waiting-for-approval": func() (Observed, config.Config) {
+		o := empty()
+		o.Bootstrap, o.BootstrapErr, o.Client.Pending = bootstrapper, nil, pending(csr.Client, sent)
+		return o, settings
+	},
+	"placeholder": func() (Observed, config.Config) {
+		o := healthy()
+		o.Serving.Pair = servingPair("worker-1@bootstrap-agent-placeholder", time.Minute, 30*day)
+		o.Serving.Pending = pending(csr.Serving, sent)
+		return o, settings
+	},
+	"denied": func() (Observed, config.Config) {
+		o := empty()
+		o.Bootstrap, o.BootstrapErr, o.Client.Pending = bootstrapper, nil, pending(csr.Client, sent, ended(csr.Denied))
+		return o, settings
+	},
+	"expired": func() (Observed, config.Config) {
+		o := healthy()
+		o.Client.Pair = pair(nodeUser, 365*day, -time.Hour)
+		o.Serving.Pair, o.Serving.PairErr = nil, errDamaged
+		return o, settings
+	},
+	"left-behind": func() (Observed, config.Config) {
+		o := healthy()
+		o.Bootstrap, o.BootstrapErr, o.Aside = bootstrapper, nil, []string{"/etc/kubernetes/token"}
+		return o, settings
+	},
+}
+
+func TestWhatUsersSee(t *testing.T) {
+	for name, picture := range pictures {
+		o, cfg := picture()
+		report := o.Report(cfg)
+		var text, data bytes.Buffer
+		must(t, report.WriteText(&text, o.Now))
+		encoder := json.NewEncoder(&data)
+		encoder.SetIndent("", "  ") // as the status command does
+		must(t, encoder.Encode(report))
+		expectGolden(t, name+".txt", text.Bytes())
+		expectGolden(t, name+".json", data.Bytes())
+		expectUTC(t, name, text.String()+data.String())
+	}
+}
+
+func expectGolden(t *testing.T, name string, content []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		must(t, os.WriteFile(path, content, 0o644))
+	}
+	expected, err := os.ReadFile(path)
+	must(t, err)
+	if !bytes.Equal(content, expected) {
+		t.Errorf("%s:\n%s\nexpected:\n%s\n(go test ./internal/status -update, and look at the difference)", name, content, expected)
+	}
+}
+
+var moment = regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+(\S)`)
+
+func expectUTC(t *testing.T, name, text string) {
+	t.Helper()
+	for _, found := range moment.FindAllStringSubmatch(text, -1) {
+		if found[1] != "Z" || strings.Contains(found[0], ".") {
+			t.Errorf("%s: %s is not a whole second in UTC", name, found[0])
+		}
+	}
+}
+
+func TestADistanceIsSaidInTheUnitsThatMatter(t *testing.T) {
+	for d, text := range map[time.Duration]string{
+		0:                             "in 0s",
+		59 * time.Second:              "in 59s",
+		-59 * time.Second:             "59s ago",
+		time.Minute:                   "in 1m",
+		90 * time.Minute:              "in 1h30m",
+		-20 * time.Minute:             "20m ago",
+		47*time.Hour + 10*time.Minute: "in 47h10m",
+		48 * time.Hour:                "in 2 days",
+		-365 * day:                    "365 days ago",
+	} {
+		if said := distance(d); said != text {
+			t.Errorf("%s is said as %q, expected %q", d, said, text)
+		}
+	}
+}
