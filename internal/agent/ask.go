@@ -78,6 +78,9 @@ func (a *Agent) pending(m *memory) *csr.Pending {
 func (a *Agent) asked(m *memory, outcome csr.Outcome, err error) {
 	p := a.pending(m)
 	switch {
+	case err != nil && p != nil && p.UID != "" && apiserver.ReasonOf(err) == apiserver.Forbidden:
+		// it was allowed once: an API server that has just started has not loaded its roles yet
+		a.retry(m, rotate.NoAnswer, string(apiserver.Forbidden), err, apiserver.Forbidden.Remedy())
 	case err != nil:
 		a.failed(m, err)
 	case p == nil:

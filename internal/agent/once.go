@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/serving"
@@ -38,25 +39,38 @@ func (a *Agent) verdict(o status.Observed) (done bool, err error) {
 
 // verdictServing waits for the serving certificate, and for the bootstrap credential to go, for --serving-wait and no longer.
 func (a *Agent) verdictServing(o status.Observed) (done bool, err error) {
-	from := a.stages.completeAt
-	if a.serving.accepted.After(from) {
-		from = a.serving.accepted
-	}
-	late := !o.Now.Before(from.Add(a.cfg.ServingWait.Duration))
-	switch {
+	late := !o.Now.Before(a.servingLimit())
+	switch p := o.Serving.Pending; {
 	case a.credentialUnsettled(o) && !late:
 		return false, nil
 	case a.cfg.Serving == string(serving.Off), o.Serving.Issued() && o.Serving.Pending == nil:
 		return true, nil
-	case o.Serving.Pending != nil && o.Serving.Pending.Ended != nil:
-		return true, exit(4, fmt.Errorf("the serving certificate is a placeholder: %s", a.endedText(o.Serving.Pending)))
+	case p != nil && p.Ended != nil && p.Ended.Outcome != csr.Replaced:
+		return true, exit(4, fmt.Errorf("the serving certificate is a placeholder: %s", a.endedText(p)))
 	case !late:
 		return false, nil
-	case o.Serving.Pending == nil || o.Serving.Pending.UID == "":
+	case p == nil || p.UID == "":
 		return true, exit(4, fmt.Errorf("the serving certificate is a placeholder: %s; the next run goes on", a.whyServing()))
 	}
 	name := o.Serving.Pending.Name
 	return true, exit(4, fmt.Errorf("the serving certificate is a placeholder until certificate signing request %s is approved: kubectl certificate approve %s; the next run goes on", name, name))
+}
+
+// firstAnswer is how long run --once gives the API server to accept the serving request, if --serving-wait is shorter: without
+// that there would be nothing to approve.
+const firstAnswer = 10 * time.Second
+
+// servingLimit is until when run --once waits: --serving-wait from the API server's acceptance of the request.
+func (a *Agent) servingLimit() time.Time {
+	wait := a.cfg.ServingWait.Duration
+	switch complete := a.stages.completeAt; {
+	case a.serving.accepted.After(complete):
+		return a.serving.accepted.Add(wait)
+	case a.serving.accepted.IsZero() && a.serving.trouble == "" && a.addresses.trouble == "":
+		return complete.Add(max(wait, firstAnswer))
+	default:
+		return complete.Add(wait)
+	}
 }
 
 // credentialUnsettled says whether the bootstrap credential is still to be disposed of.

@@ -66,7 +66,7 @@ func (s *stages) times(a *Agent) []time.Time {
 		times = append(times, m.accepted.Add(approvalTakes), m.approved.Add(approvalTakes))
 	}
 	if a.cfg.Once {
-		times = append(times, s.completeAt.Add(a.cfg.ServingWait.Duration), a.started.Add(a.cfg.OnceTimeout()))
+		times = append(times, a.servingLimit(), a.started.Add(a.cfg.OnceTimeout()))
 	}
 	return times
 }
