@@ -212,7 +212,7 @@ func (a *Agent) nextTime(o status.Observed) time.Time {
 			earlier(nextKey(c.Pending))
 		}
 	}
-	for _, t := range a.stages.times(a) {
+	for _, t := range a.stages.times(a, o) {
 		earlier(t)
 	}
 	return next

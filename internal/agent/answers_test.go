@@ -175,7 +175,7 @@ func TestEachFailureIsTriedAgainAsThePolicySays(t *testing.T) {
 		{"server error", status(http.StatusInternalServerError), 0, time.Second},
 		{"nonsense", errors.New("invalid character"), 0, time.Second},
 	} {
-		s, _ := asking(t, m, "sent", nil)
+		s, _ := asking(t, m, "fresh", nil)
 		s.agent.asked(&s.agent.client, csr.Outcome{}, c.err)
 		if wait := s.wait(); wait < c.least || wait > c.most {
 			t.Errorf("%s: tried again after %s, expected %s to %s", c.name, wait, c.least, c.most)
@@ -199,5 +199,13 @@ func TestFailuresOfOneKindInARowCount(t *testing.T) {
 	m.succeed()
 	if m.failures != 0 || m.trouble != "" || !m.retryAt.IsZero() {
 		t.Errorf("after a success: %+v", m)
+	}
+}
+
+func TestA403OnARequestThatWasAcceptedIsTriedAgainSoon(t *testing.T) {
+	s, _ := asking(t, newMaterial(t), "sent", nil)
+	s.agent.asked(&s.agent.client, csr.Outcome{}, &apierrors.StatusError{ErrStatus: metav1.Status{Status: "Failure", Code: http.StatusForbidden}})
+	if wait := s.wait(); wait > time.Second {
+		t.Errorf("tried again after %s: an API server that has just started has not loaded its roles yet", wait)
 	}
 }

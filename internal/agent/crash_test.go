@@ -189,28 +189,52 @@ func (j *joiner) report(when string) {
 func TestACrashAtAnyOperationLosesNothingAndAsksForNothingTwice(t *testing.T) {
 	t.Parallel()
 	api := newAPIStandIn(t)
-	for name, inFile := range map[string]bool{"token": false, "token-file": true} {
+	for first, name := range []string{"even", "odd"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for k := 0; ; k++ {
-				j := newJoiner(t, api, fmt.Sprintf("%s-%d", name, k), inFile)
-				crashed := j.crash(k)
-				j.expectWayOn()
-				if crashed && k%3 == 1 { // and once more while it recovers
-					j.crash(k * 7 % 40)
-					j.expectWayOn()
-				}
-				if err := j.run(func(op durable.Op) error { j.expectSafe(op); return nil }, clock.RealClock{}); err != nil {
-					j.t.Errorf("a restart ends with %v", err)
-				}
-				j.expectJoined(api)
-				j.report(fmt.Sprintf("crash at operation %d", k))
-				os.RemoveAll(j.top)
-				if !crashed {
-					t.Logf("%d operations", k)
-					return
-				}
+			for k := first; crashAndRestart(t, api, "crash", k, false); k += 2 {
+				continue
 			}
 		})
 	}
+}
+
+// A tokenFile is disposed of instead of the kubeconfig that names it; all else is the same.
+func TestACrashDuringTheDisposalOfATokenFileLosesNothing(t *testing.T) {
+	t.Parallel()
+	api := newAPIStandIn(t)
+	disposal, calls := 0, 0
+	j := newJoiner(t, api, "recorded", true)
+	must(t, j.run(func(op durable.Op) error {
+		if calls++; disposal == 0 && op.Path == kubeconfig.AsideName(j.credential) {
+			disposal = calls
+		}
+		return nil
+	}, clock.RealClock{}))
+	j.expectJoined(api)
+	if disposal == 0 {
+		t.Fatal("the credential was not moved aside")
+	}
+	for k := disposal - 2; k < disposal+6; k++ {
+		crashAndRestart(t, api, "token-file", k, true)
+	}
+}
+
+// crashAndRestart says whether there was a k-th operation to crash at.
+func crashAndRestart(t *testing.T, api *apiStandIn, name string, k int, inFile bool) bool {
+	t.Helper()
+	j := newJoiner(t, api, fmt.Sprintf("%s-%d", name, k), inFile)
+	defer os.RemoveAll(j.top)
+	crashed := j.crash(k)
+	j.expectWayOn()
+	if crashed && k%3 == 1 { // and once more while it recovers
+		j.crash(k * 7 % 40)
+		j.expectWayOn()
+	}
+	if err := j.run(func(op durable.Op) error { j.expectSafe(op); return nil }, clock.RealClock{}); err != nil {
+		t.Errorf("a restart ends with %v", err)
+	}
+	j.expectJoined(api)
+	j.report(fmt.Sprintf("crash at operation %d", k))
+	return crashed
 }

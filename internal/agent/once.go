@@ -39,9 +39,9 @@ func (a *Agent) verdict(o status.Observed) (done bool, err error) {
 
 // verdictServing waits for the serving certificate, and for the bootstrap credential to go, for --serving-wait and no longer.
 func (a *Agent) verdictServing(o status.Observed) (done bool, err error) {
-	late := !o.Now.Before(a.servingLimit())
+	late := !o.Now.Before(a.servingLimit(o))
 	switch p := o.Serving.Pending; {
-	case a.credentialUnsettled(o) && !late:
+	case a.credentialUnsettled(o) && o.Now.Before(a.stages.completeAt.Add(a.cfg.ServingWait.Duration)):
 		return false, nil
 	case a.cfg.Serving == string(serving.Off), o.Serving.Issued() && o.Serving.Pending == nil:
 		return true, nil
@@ -61,12 +61,13 @@ func (a *Agent) verdictServing(o status.Observed) (done bool, err error) {
 const firstAnswer = 10 * time.Second
 
 // servingLimit is until when run --once waits: --serving-wait from the API server's acceptance of the request.
-func (a *Agent) servingLimit() time.Time {
+func (a *Agent) servingLimit(o status.Observed) time.Time {
 	wait := a.cfg.ServingWait.Duration
+	sent := o.Serving.Pending != nil && o.Serving.Pending.UID != ""
 	switch complete := a.stages.completeAt; {
 	case a.serving.accepted.After(complete):
 		return a.serving.accepted.Add(wait)
-	case a.serving.accepted.IsZero() && a.serving.trouble == "" && a.addresses.trouble == "":
+	case !sent && a.serving.trouble == "" && a.addresses.trouble == "":
 		return complete.Add(max(wait, firstAnswer))
 	default:
 		return complete.Add(wait)

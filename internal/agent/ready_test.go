@@ -165,7 +165,8 @@ func TestTheVerdictOfRunOnce(t *testing.T) {
 		{"a placeholder, and the request was denied", joined, pending(csr.Serving, accepted, ended(csr.Denied, time.Second)), 4, "was denied"},
 		{"a placeholder, and the request cannot be sent", joined, both(late, pending(csr.Serving), func(_ *status.Observed, a *Agent) { a.serving.trouble = "unreachable" }), 4, "unreachable"},
 		{"a placeholder, and nobody knows the address", joined, both(late, func(_ *status.Observed, a *Agent) { a.addresses.trouble = "no route" }), 4, "no route"},
-		{"a placeholder, and no answer", joined, late, 4, "no answer yet"},
+		{"a placeholder, and the request is still being sent", joined, late, open, ""},
+		{"a placeholder, and no answer", joined, func(_ *status.Observed, a *Agent) { a.stages.completeAt = noon.Add(-10 * time.Second) }, 4, "no answer yet"},
 
 		{"a credential, and nothing yet", newcomer, nothing, open, ""},
 		{"a request under way", newcomer, both(pending(csr.Client, accepted), func(_ *status.Observed, a *Agent) { a.client.running = true }), open, ""},

@@ -17,8 +17,8 @@ import (
 	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
 )
 
-// everyDisk returns some of the states of the client's files, each beside a state of the serving ones, and the other way round.
-// With SOAK set it leaves nothing out (an hour).
+// everyDisk returns states of the client's files, each beside some state of the serving ones, and the other way round; with SOAK
+// set all of them.
 func everyDisk() []disk {
 	var clients, all []disk
 	for _, pending := range pendings {
@@ -35,19 +35,19 @@ func everyDisk() []disk {
 			}
 		}
 	}
+	everyClient, everyServing, eachBeside := 4, 3, 1 // as many as there is time for, and so that each pair of values comes up
 	if os.Getenv("SOAK") != "" {
-		for _, d := range clients {
-			all = append(all, besides(d)...)
-		}
-		return all
+		everyClient, everyServing, eachBeside = 1, 1, 12
 	}
-	for i := 0; i < len(clients); i += 4 { // as many as there is time for, and so that each pair of values comes up
+	for i := 0; i < len(clients); i += everyClient {
 		some := besides(clients[i])
-		all = append(all, some[i*37%len(some)])
+		for n := range eachBeside {
+			all = append(all, some[(i*37+n*11)%len(some)])
+		}
 	}
 	for offset, d := range []disk{{client: "good", kubeconfig: true}, {client: "missing", bootstrap: true}} {
 		some := besides(d)
-		for i := offset; i < len(some); i += 3 {
+		for i := offset % everyServing; i < len(some); i += everyServing {
 			all = append(all, some[i])
 		}
 	}

@@ -60,13 +60,13 @@ func (a *Agent) readyWhy(o status.Observed) (string, bool) {
 }
 
 // times are when a stage may change by itself.
-func (s *stages) times(a *Agent) []time.Time {
+func (s *stages) times(a *Agent, o status.Observed) []time.Time {
 	times := []time.Time{a.started.Add(a.cfg.StartHold.Duration), a.serving.accepted.Add(a.cfg.ServingWait.Duration)}
 	for _, m := range []memory{a.client, a.serving} {
 		times = append(times, m.accepted.Add(approvalTakes), m.approved.Add(approvalTakes))
 	}
 	if a.cfg.Once {
-		times = append(times, a.servingLimit(), a.started.Add(a.cfg.OnceTimeout()))
+		times = append(times, s.completeAt.Add(a.cfg.ServingWait.Duration), a.servingLimit(o), a.started.Add(a.cfg.OnceTimeout()))
 	}
 	return times
 }
