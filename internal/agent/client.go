@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"time"
 
@@ -13,7 +11,6 @@ import (
 	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/config"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
-	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/kubeconfig"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/rotate"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
@@ -285,71 +282,6 @@ func (a *Agent) kubelet(endpoint apiserver.Endpoint) kubeconfig.Kubelet {
 		Endpoint: endpoint, KubeletServer: a.cfg.KubeletServer,
 		CAFile: a.dir.ServerCA(), ClientPEM: a.dir.Current(certdir.Client),
 	}
-}
-
-// writeClientCA decides who may call the kubelet. A CA that did not sign the client certificate is taken only when it was
-// configured: with a public or a company's CA there, all its holders would be let in at port 10250.
-func (a *Agent) writeClientCA(certificates, endpointCA []byte) error {
-	bundle, err := a.clientCA(certificates, endpointCA)
-	if err != nil {
-		a.log.Error("cannot tell which CA may call the kubelet", "file", a.dir.ClientCA(), "err", err,
-			"remedy", "give --kubelet-client-ca-file the CA in the API server's --kubelet-client-certificate")
-	}
-	if bundle == nil {
-		return nil
-	}
-	return a.dir.WriteCA(a.dir.ClientCA(), bundle)
-}
-
-// completeClientCA writes a CA file that was configured later, or could not be read, when the identity was stored.
-func (a *Agent) completeClientCA(o status.Observed) bool {
-	if o.ClientCA != nil || a.cfg.KubeletClientCAFile == "" || o.Now.Before(a.client.retryAt) {
-		return false
-	}
-	return a.disk(&a.client, "store the CA of the kubelet's clients", func() error {
-		bundle, err := a.clientCA(o.Client.Pair.PEM, nil)
-		if err != nil {
-			return err
-		}
-		return a.dir.WriteCA(a.dir.ClientCA(), bundle)
-	})
-}
-
-func (a *Agent) clientCA(certificates, endpointCA []byte) ([]byte, error) {
-	if path := a.cfg.KubeletClientCAFile; path != "" {
-		file, err := durable.ReadTrusted(path, 1<<20)
-		if err != nil {
-			return nil, fmt.Errorf("--kubelet-client-ca-file: %w", err)
-		}
-		if !x509.NewCertPool().AppendCertsFromPEM(file.Data) {
-			return nil, fmt.Errorf("--kubelet-client-ca-file %s holds no PEM certificate", path)
-		}
-		return file.Data, nil
-	}
-	leaf, rest := pem.Decode(certificates)
-	if leaf == nil {
-		return nil, errors.New("no certificate")
-	}
-	if signedBy(leaf.Bytes, endpointCA) {
-		return endpointCA, nil
-	}
-	if issuer := bytes.TrimSpace(rest); signedBy(leaf.Bytes, issuer) {
-		return append(issuer, '\n'), nil
-	}
-	return nil, errors.New("the CA of the bootstrap kubeconfig did not sign the node's client certificate, and the signer's answer does not hold the one that did")
-}
-
-func signedBy(leaf, bundle []byte) bool {
-	certificate, err := x509.ParseCertificate(leaf)
-	roots := x509.NewCertPool()
-	if err != nil || !roots.AppendCertsFromPEM(bundle) {
-		return false
-	}
-	_, err = certificate.Verify(x509.VerifyOptions{
-		Roots: roots, CurrentTime: certificate.NotBefore.Add(certificate.NotAfter.Sub(certificate.NotBefore) / 2),
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-	})
-	return err == nil
 }
 
 func sameEndpoint(a, b apiserver.Endpoint) bool {
