@@ -87,12 +87,13 @@ func (j *joiner) crash(k int) bool {
 	return crashed
 }
 
-// expectSafe looks at an operation just before it is made: the credential may go, or be moved, only when the identity is whole and
-// the kubelet's kubeconfig has its name.
+// expectSafe looks at an operation just before it is made: the request may go, and the credential go or be moved, only when the
+// identity is whole and the kubelet's kubeconfig has its name.
 func (j *joiner) expectSafe(op durable.Op) {
 	j.t.Helper()
+	takesRequest := op.Call == "unlink" && op.Path == j.dir.PendingFile(certdir.Client)
 	takesCredential := op.From == j.credential || op.Path == j.credential && op.Call == "unlink"
-	if takesCredential && !j.complete() {
+	if (takesRequest || takesCredential) && !j.complete() {
 		j.t.Errorf("%s %s, and the identity is not complete", op.Call, op.Path)
 	}
 }
@@ -116,14 +117,17 @@ func (j *joiner) expectWayOn() {
 			return
 		}
 	}
-	content, err := j.dir.ReadPending(certdir.Client)
-	must(j.t, err)
-	if p, err := csr.DecodePending(content); err == nil && len(p.CertificatePEM) > 0 {
-		return
-	}
-	if !j.complete() {
+	if !j.needsNoCredential() {
 		j.t.Error("neither a credential nor an issued certificate nor an identity is left")
 	}
+}
+
+// needsNoCredential says whether the disk holds an issued certificate with its key, stored or committed.
+func (j *joiner) needsNoCredential() bool {
+	content, err := j.dir.ReadPending(certdir.Client)
+	must(j.t, err)
+	p, err := csr.DecodePending(content)
+	return err == nil && len(p.CertificatePEM) > 0 || j.complete()
 }
 
 // expectJoined shows that the node has everything, and the disk and the cluster nothing more than that.
@@ -230,6 +234,10 @@ func crashAndRestart(t *testing.T, api *apiStandIn, name string, k int, inFile b
 	if crashed && k%3 == 1 { // and once more while it recovers
 		j.crash(k * 7 % 40)
 		j.expectWayOn()
+	}
+	if k%2 == 0 && j.needsNoCredential() { // somebody has tidied up before the restart
+		os.Remove(j.credential)
+		os.Remove(kubeconfig.AsideName(j.credential))
 	}
 	if err := j.run(func(op durable.Op) error { j.expectSafe(op); return nil }, clock.RealClock{}); err != nil {
 		t.Errorf("a restart ends with %v", err)

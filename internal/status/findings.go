@@ -50,7 +50,7 @@ func (o Observed) clientFindings(cfg config.Config, r *Report) {
 		r.find(Broken, "%v; put a bootstrap kubeconfig for the cluster at %s, which brings server and CA back", o.KubeletErr, cfg.BootstrapKubeconfig)
 	}
 	if c.Usable(o.Now) && o.ClientCA == nil {
-		r.find(Broken, "%s is missing, so nothing says who may call the kubelet; give --kubelet-client-ca-file", certdir.Dir{Path: cfg.CertDir}.ClientCA())
+		r.find(Broken, "%s is missing or empty, so nothing says who may call the kubelet; give --kubelet-client-ca-file", certdir.Dir{Path: cfg.CertDir}.ClientCA())
 	}
 	pendingFindings(c, r)
 }

@@ -4,6 +4,7 @@ package status
 
 import (
 	"crypto"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -30,7 +31,7 @@ type Observed struct {
 	// Kubelet is the kubelet's kubeconfig.
 	Kubelet    *kubeconfig.Kubelet
 	KubeletErr error
-	// ServerCA and ClientCA are the contents of the two CA files; nil: not there.
+	// ServerCA and ClientCA are the contents of the two CA files; nil: not there, or of no use.
 	ServerCA, ClientCA []byte
 
 	Bootstrap    *kubeconfig.Bootstrap
@@ -68,11 +69,19 @@ func Observe(cfg config.Config, now time.Time) Observed {
 		o.Serving.Adopted = adopted
 	}
 	o.Kubelet, o.KubeletErr = kubeconfig.LoadKubelet(cfg.Kubeconfig)
-	o.ServerCA, _ = dir.ReadCA(dir.ServerCA())
-	o.ClientCA, _ = dir.ReadCA(dir.ClientCA())
+	o.ServerCA, o.ClientCA = readCA(dir, dir.ServerCA()), readCA(dir, dir.ClientCA())
 	o.Bootstrap, o.BootstrapErr = kubeconfig.LoadBootstrap(cfg.BootstrapKubeconfig)
 	o.Aside = kubeconfig.Aside(cfg.BootstrapKubeconfig)
 	return o
+}
+
+// readCA returns a bundle that can be used. The kubelet does not start with one that holds no certificate.
+func readCA(dir certdir.Dir, path string) []byte {
+	bundle, err := dir.ReadCA(path)
+	if err != nil || !x509.NewCertPool().AppendCertsFromPEM(bundle) {
+		return nil
+	}
+	return bundle
 }
 
 func observe(dir certdir.Dir, kind csr.Kind, prefix certdir.Kind, now time.Time) Certificate {

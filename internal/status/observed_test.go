@@ -1,6 +1,7 @@
 package status
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -164,7 +165,9 @@ func TestObserveFindsWhatIsOnTheDisk(t *testing.T) {
 	must(t, err)
 	must(t, dir.WritePending(certdir.Serving, content))
 	must(t, dir.WritePending(certdir.Client, content[:100]))
-	must(t, dir.WriteCA(dir.ClientCA(), []byte("a CA")))
+	bundle := placeholder[:bytes.Index(placeholder, []byte("-----BEGIN EC"))]
+	must(t, dir.WriteCA(dir.ClientCA(), bundle))
+	must(t, dir.WriteCA(dir.ServerCA(), []byte("\n"))) // the kubelet would not start with one like that
 	must(t, os.WriteFile(cfg.BootstrapKubeconfig, []byte("a: b: c"), 0o600))
 	must(t, os.WriteFile(kubeconfig.AsideName(cfg.BootstrapKubeconfig), nil, 0o600))
 
@@ -178,7 +181,7 @@ func TestObserveFindsWhatIsOnTheDisk(t *testing.T) {
 	if o.Serving.Pending == nil || o.Serving.Pending.Name != p.Name || o.Serving.Committed() || o.Client.Pending != nil || o.Client.PendingErr == nil {
 		t.Errorf("requests: %+v, %+v, %v", o.Serving.Pending, o.Client.Pending, o.Client.PendingErr)
 	}
-	if string(o.ClientCA) != "a CA" || o.ServerCA != nil || o.Kubelet != nil || o.KubeletErr == nil {
+	if !bytes.Equal(o.ClientCA, bundle) || o.ServerCA != nil || o.Kubelet != nil || o.KubeletErr == nil {
 		t.Errorf("CAs %q, %q, kubeconfig %v", o.ClientCA, o.ServerCA, o.KubeletErr)
 	}
 	if o.Bootstrap != nil || o.BootstrapErr == nil || o.NoCredential() || !slices.Equal(o.Aside, []string{cfg.BootstrapKubeconfig}) {

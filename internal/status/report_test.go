@@ -139,7 +139,7 @@ var situations = []situation{
 	},
 	{
 		"nothing says who may call the kubelet", healthy, func(o *Observed, _ *config.Config) { o.ClientCA = nil }, Broken,
-		[]string{"/var/lib/kubelet/pki/kubelet-client-ca.crt is missing"},
+		[]string{"/var/lib/kubelet/pki/kubelet-client-ca.crt is missing or empty"},
 	},
 }
 

@@ -214,7 +214,7 @@ func unproved(cameBack string, lie http.HandlerFunc) proof {
 			d.awaitLog("reason=refused")
 			d.awaitStatus("client: refused: ")
 			d.awaitStatus(row.Says)
-			time.Sleep(aWhile())
+			time.Sleep(aMoment)
 			l.assertNotStored(before)
 			if n := len(l.proofs()); n != attempt+1 {
 				t.Errorf("%d proofs were tried by %d agents, each for a moment; expected one each", n, attempt+1)

@@ -116,10 +116,10 @@ func proveRedirectsAreSaid(t *testing.T, row scenarios.Scenario, w *detour) {
 	d.awaitLog("reason=redirect")
 	d.awaitStatus(row.Says)
 	d.awaitStatus("client: redirect: create certificate signing request " + w.name)
-	time.Sleep(aWhile())
+	time.Sleep(aMoment)
 	w.assertNothingLost(before)
 	if n := w.served.Load(); n != 1 {
-		t.Errorf("%d attempts within %s, expected one: a person acts in minutes", n, aWhile())
+		t.Errorf("%d attempts within %s, expected one: a person acts in minutes", n, aMoment)
 	}
 	if !d.running() {
 		t.Error("the daemon has ended")

@@ -199,7 +199,7 @@ func proveExecPluginFails(t *testing.T, row scenarios.Scenario) {
 			d.awaitLog("reason=credential")
 			d.awaitStatus("client: credential: create certificate signing request " + w.name)
 			d.awaitStatus(row.Says)
-			time.Sleep(aWhile())
+			time.Sleep(aMoment)
 			name := w.assertNothingLost(w.bootstrapBytes())
 			if w.seen.Connections() != 0 {
 				t.Errorf("%d connections, and no credential", w.seen.Connections())

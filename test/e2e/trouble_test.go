@@ -116,6 +116,9 @@ func (w *way) anotherCA() {
 	w.seen = w.proxy.Handler(w.certificate(controlplane.ServingOptions{Untrusted: true}), nil)
 }
 
+// aMoment is for how long a trouble lasts that is tried again and again. A longer one makes the pauses between the attempts longer.
+const aMoment = 2 * time.Second
+
 // trouble is a way in which the API server cannot be had, and which time, or somebody far away, will mend.
 type trouble struct {
 	lead func(*way)
@@ -167,7 +170,7 @@ func proveGoesOn(t *testing.T, row scenarios.Scenario, w *way) {
 	d := w.start()
 	d.awaitLog("reason=" + reason)
 	d.awaitStatus("client: " + reason + ": create certificate signing request " + w.name)
-	time.Sleep(aWhile())
+	time.Sleep(aMoment)
 	name := w.assertNothingLost(before)
 	w.assertPatient(d)
 	if !d.running() {
