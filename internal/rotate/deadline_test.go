@@ -25,7 +25,7 @@ func serials(n int) []*big.Int {
 	return all
 }
 
-// DESIGN section 5. The kubelet re-reads its client certificate every 5 minutes, so short ones are renewed earlier.
+// The kubelet re-reads its client certificate every 5 minutes, so short ones are renewed earlier.
 func TestTheDeadlineLeavesTimeForAKubeletThatLooksEveryFiveMinutes(t *testing.T) {
 	for _, c := range []struct{ life, first, last time.Duration }{
 		{90 * time.Second, 45 * time.Second, 54 * time.Second},

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// waits is the table as DESIGN promises it: the least and the most before each of the first tries, and the most ever.
+// waits is the table as it is promised: the least and the most before each of the first tries, and the most ever.
 var waits = map[Failure]struct {
 	newKey      bool
 	least, most []time.Duration

@@ -13,7 +13,7 @@ import (
 // Level is how things stand; its value is the exit code of the status command.
 type Level int
 
-// The levels, from DESIGN's exit codes.
+// The levels.
 const (
 	Well      Level = 0 // both certificates are there and have time
 	Waiting   Level = 1 // something is missing that may come by itself

@@ -159,7 +159,8 @@ func (n *node) servingIssued() bool {
 	return err == nil && !serving.SelfSigned(pair.Leaf)
 }
 
-// awaitJoined waits until the agent has all of the client's files in place, and shows that they work.
+// awaitJoined waits until the agent has all of the client's files in place, and shows that they work. The credential goes right
+// after that: it is given a moment, so that a test which ends here does not end in between.
 func (n *node) awaitJoined() {
 	n.t.Helper()
 	eventually(n.t, "the node has joined", func() bool {
@@ -167,6 +168,9 @@ func (n *node) awaitJoined() {
 		return err == nil && n.pending(certdir.Client) == nil
 	})
 	n.assertJoined()
+	for until := time.Now().Add(3 * time.Second); time.Now().Before(until) && len(n.secretsLeft()) > 0; {
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // awaitServing waits for the issued serving certificate.

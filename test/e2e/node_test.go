@@ -257,22 +257,29 @@ func (n *node) assertNoSecretLeft() {
 			n.t.Errorf("a secret is in what the agent said")
 		}
 	}
+	if n.t.Failed() {
+		return
+	}
+	for _, name := range n.secretsLeft() {
+		n.t.Errorf("a bootstrap secret is left in %s", name)
+	}
+}
+
+// secretsLeft are the files that hold a bootstrap secret, and may not.
+func (n *node) secretsLeft() []string {
+	var left []string
 	for _, name := range n.files() {
 		path := n.path(name)
 		info, err := os.Lstat(path)
-		if err != nil || !info.Mode().IsRegular() || slices.Contains(n.mayKeep, path) || n.t.Failed() {
+		if err != nil || !info.Mode().IsRegular() || slices.Contains(n.mayKeep, path) {
 			continue
 		}
 		content, err := os.ReadFile(path)
-		if err != nil {
-			continue
-		}
-		for _, secret := range n.secrets {
-			if bytes.Contains(content, secret) {
-				n.t.Errorf("a bootstrap secret is left in %s", name)
-			}
+		if err == nil && slices.ContainsFunc(n.secrets, func(secret []byte) bool { return bytes.Contains(content, secret) }) {
+			left = append(left, name)
 		}
 	}
+	return left
 }
 
 // keeps says that the test leaves these files on purpose.
