@@ -55,6 +55,7 @@ type Agent struct {
 	credential credentialMemory
 	addresses  addressMemory
 	identity   *identity
+	synced     bool                              // see syncFound
 	noted      struct{ server, local time.Time } // the API server's time at a local one
 	stages     stages
 	said       map[string]string
@@ -94,6 +95,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	defer lock.Close()
+	defer a.disconnect()
 	ctx, cancel := context.WithCancel(ctx)
 	defer a.tasks.Wait()
 	defer cancel()
@@ -112,14 +114,14 @@ func (a *Agent) open() (*os.File, error) {
 	}
 	lock, err := a.dir.Lock(fmt.Sprintf("pid %d", os.Getpid()))
 	if err != nil {
-		return nil, exit(1, err)
+		return nil, exit(1, durable.WithRemedy(err))
 	}
 	repaired, err := a.dir.RepairLinks()
 	for _, done := range repaired {
 		a.log.Info("repaired the kubelet's serving links", "done", done)
 	}
 	if err != nil {
-		a.log.Warn("cannot repair the kubelet's serving links", "err", err)
+		a.log.Warn("cannot repair the kubelet's serving links", "err", err, "remedy", durable.Remedy(err))
 	}
 	return lock, nil
 }
@@ -233,6 +235,8 @@ func (a *Agent) observe() status.Observed {
 	a.client.compareWish(o.Client.Pending, a.clientWish(o), o.Now)
 	a.serving.compareWish(o.Serving.Pending, a.servingWish(o), o.Now)
 	a.client.noteMismatch(o.ForOtherNode(), o.Now)
+	a.client.noteUnread(o.Client.Unread)
+	a.serving.noteUnread(o.Serving.Unread)
 	return o
 }
 
@@ -273,6 +277,10 @@ func (a *Agent) send(ctx context.Context, report func()) {
 
 // sweep removes what earlier runs left, once everything pending has been looked at.
 func (a *Agent) sweep(o status.Observed) {
+	if err := a.syncFound(); err != nil {
+		a.log.Warn("cannot sweep", "err", err, "remedy", durable.Remedy(err))
+		return
+	}
 	kinds := []certdir.Kind{certdir.Client}
 	removed, err := a.dir.Sweep(kinds, 1, o.Now)
 	if a.cfg.Serving != string(serving.Off) && o.Serving.Pair != nil {
@@ -284,6 +292,6 @@ func (a *Agent) sweep(o status.Observed) {
 		a.log.Info("swept files that nothing needs", "files", removed)
 	}
 	if err != nil {
-		a.log.Warn("cannot sweep", "err", err)
+		a.log.Warn("cannot sweep", "err", err, "remedy", durable.Remedy(err))
 	}
 }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -21,11 +22,15 @@ func (a *Agent) nodeAPI(certificate, key []byte, endpoint apiserver.Endpoint) (*
 	if err != nil {
 		return nil, err
 	}
+	a.disconnect()
+	a.identity = &identity{key: name, api: api}
+	return api, nil
+}
+
+func (a *Agent) disconnect() {
 	if a.identity != nil {
 		a.identity.api.Close()
 	}
-	a.identity = &identity{key: name, api: api}
-	return api, nil
 }
 
 // noteTime remembers what time it is at the API server, and when that was here.
@@ -33,6 +38,15 @@ func (a *Agent) noteTime(api *apiserver.Client) {
 	if now, known := api.ServerTime(); known {
 		a.noted.server, a.noted.local = now, a.Clock.Now()
 	}
+}
+
+// askTime hears what time it is at the API server now. What it last said may have been wrong, and nothing else is asked while a
+// certificate waits for its time.
+func (a *Agent) askTime(ctx context.Context, m *memory, api *apiserver.Client) {
+	a.task(ctx, m, func(ctx context.Context) func() {
+		api.AskTime(ctx)
+		return func() { a.noteTime(api) }
+	})
 }
 
 func (a *Agent) serverTimeKnown() bool { return !a.noted.local.IsZero() }

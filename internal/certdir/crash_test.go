@@ -51,7 +51,7 @@ var interrupted = []struct {
 	{"CommitServing", func(d Dir, m material) error { return d.CommitServing(m.next, noon.Add(time.Hour)) }, true},
 	{"FinishServing", func(d Dir, _ material) error { return d.FinishServing() }, true},
 	{"LinkServing", func(d Dir, _ material) error { return d.LinkServing() }, true},
-	{"ReleaseServing", func(d Dir, _ material) error { _, err := d.ReleaseServing(); return err }, true},
+	{"ReleaseServing", func(d Dir, _ material) error { return d.ReleaseServing() }, true},
 	{"RepairLinks", func(d Dir, _ material) error { _, err := d.RepairLinks(); return err }, true},
 }
 

@@ -62,10 +62,21 @@ func (d Dir) ClientCA() string { return filepath.Join(d.Path, clientCAName) }
 // Open makes the folder if it is not there and checks that nobody else can change it and that we can. Not being able to is an
 // error that only a person can mend.
 func (d Dir) Open() error {
+	if err := durable.TrustFolder(d.Path); errors.Is(err, durable.ErrUntrusted) {
+		return err // also when it is the way to a folder that is not there yet
+	}
 	if err := d.Disk.MkdirAll(d.Path, 0o700); err != nil {
-		return err
+		return durable.WithRemedy(err)
 	}
 	return d.check()
+}
+
+// Sync makes durable what is in the folder, and the way to it, which a start that was killed may have made.
+func (d Dir) Sync() error {
+	if err := d.Disk.SyncFolder(d.Path); err != nil {
+		return err
+	}
+	return d.Disk.SyncWay(d.Path)
 }
 
 // Check says what Open would, and makes nothing: a folder that is not there is fine.
@@ -114,9 +125,9 @@ func (d Dir) RemovePending(kind Kind) error { return d.Disk.Remove(d.PendingFile
 // ReadCA returns the content of a CA file of this folder, nil when there is none.
 func (d Dir) ReadCA(path string) ([]byte, error) { return readOptional(path) }
 
-// WriteCA makes path hold the bundle. An equal file is left alone, for the kubelet re-reads what changes.
+// WriteCA makes path hold the bundle. An equal file that only we can change is left alone, for the kubelet re-reads what changes.
 func (d Dir) WriteCA(path string, bundle []byte) error {
-	if existing, err := readOptional(path); err == nil && string(existing) == string(bundle) {
+	if existing, err := durable.ReadTrusted(path, maxSize); err == nil && string(existing.Data) == string(bundle) {
 		return nil
 	}
 	return d.Disk.WriteFile(path, bundle, 0o644)

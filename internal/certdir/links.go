@@ -1,6 +1,7 @@
 package certdir
 
 import (
+	"bytes"
 	"crypto/tls"
 	"encoding/pem"
 	"errors"
@@ -45,6 +46,9 @@ func (d Dir) RepairLinks() (done []string, err error) {
 			}
 			done = append(done, "removed dangling link "+path)
 		}
+	}
+	if Unread(pairErr) {
+		return done, pairErr // it may well be whole: without the links the kubelet would make a pair of its own
 	}
 	if pairErr != nil {
 		removed, err := d.unlinkServing()
@@ -97,15 +101,33 @@ func (d Dir) LinkServing() error {
 			return err
 		}
 	}
-	for _, path := range d.servingNames() {
+	names := d.servingNames()
+	wasOurs := d.isOurLink(names[0])
+	for _, path := range names {
 		if d.isOurLink(path) {
 			continue
 		}
-		if err := d.Disk.Symlink(filepath.Base(d.Current(Serving)), path); err != nil {
+		err := d.Disk.Symlink(filepath.Base(d.Current(Serving)), path)
+		if err != nil && path == names[1] && !wasOurs {
+			err = errors.Join(err, d.restoreOriginal(names[0])) // the old key and the new certificate are no pair
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// restoreOriginal puts back what stood at path before it became a link of ours.
+func (d Dir) restoreOriginal(path string) error {
+	file, err := durable.ReadFile(path+originSuffix, maxSize)
+	if errors.Is(err, fs.ErrNotExist) {
+		return d.Disk.Remove(path)
+	}
+	if err != nil {
+		return err
+	}
+	return d.Disk.WriteFile(path, file.Data, 0o600)
 }
 
 func (d Dir) keepOriginal(path string) error {
@@ -116,10 +138,19 @@ func (d Dir) keepOriginal(path string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if err != nil && holdsNothing(path) {
+		return nil
+	}
 	if err != nil {
-		return fmt.Errorf("keep a copy of %s: %w", path, err)
+		return fmt.Errorf("keep a copy of %s: %w; move it away", path, err)
 	}
 	return d.Disk.WriteFile(path+originSuffix, file.Data, 0o600)
+}
+
+// holdsNothing says whether what stands at path has no bytes of its own to lose: a link, a fifo, a socket, a device.
+func holdsNothing(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && !info.IsDir() && !info.Mode().IsRegular()
 }
 
 // RealPair returns the pair under the kubelet's own names when both are files that are not ours: one that the kubelet or a
@@ -167,7 +198,11 @@ func (d Dir) FinishServing() error {
 	if err := d.LinkServing(); err != nil {
 		return err
 	}
-	for _, path := range d.unused(Serving, 0) {
+	unused, err := d.unused(Serving, 0)
+	if err != nil {
+		return err
+	}
+	for _, path := range unused {
 		if err := d.Disk.Remove(path); err != nil {
 			return err
 		}
@@ -175,34 +210,79 @@ func (d Dir) FinishServing() error {
 	return nil
 }
 
+// Releasable says whether there is anything for ReleaseServing to do.
+func (d Dir) Releasable() bool { return d.halfLinked() || len(d.copied()) > 0 }
+
 // ReleaseServing gives the kubelet's own names back: links to our pair become real copies of it, or go if it cannot be read, and
 // what only served them goes.
-// It says whether there was anything to do.
-func (d Dir) ReleaseServing() (bool, error) {
-	names := d.servingNames()
-	if !d.isOurLink(names[0]) && !d.isOurLink(names[1]) {
-		return false, nil
+func (d Dir) ReleaseServing() error {
+	if d.halfLinked() {
+		if err := d.copyServing(); err != nil {
+			return err
+		}
 	}
+	copied := d.copied()
+	if len(copied) == 0 {
+		return nil
+	}
+	for _, path := range append([]string{d.PendingFile(Serving), d.Current(Serving)}, copied...) {
+		if err := d.Disk.Remove(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// halfLinked says whether at least one of the kubelet's own names is a link of ours.
+func (d Dir) halfLinked() bool {
+	names := d.servingNames()
+	return d.isOurLink(names[0]) || d.isOurLink(names[1])
+}
+
+// copyServing turns the kubelet's names into real files, the certificate's first.
+func (d Dir) copyServing() error {
 	pair, err := d.Read(Serving)
+	if Unread(err) {
+		return err
+	}
 	if err != nil { // nothing to copy
 		_, err := d.unlinkServing()
-		return true, err
+		return err
 	}
-	if err := d.LinkServing(); err != nil { // both names, so that a crash in between is one that RepairLinks knows
-		return false, err
+	if err := d.FinishServing(); err != nil { // both names, so that a crash in between is one that RepairLinks knows
+		return err
 	}
+	names := d.servingNames()
 	cert, key := splitPair(pair.PEM)
 	for i, content := range [][]byte{cert, key} {
 		if err := d.Disk.WriteFile(names[i], content, 0o600); err != nil {
-			return false, err
+			return err
 		}
 	}
-	for _, path := range append([]string{d.Current(Serving), d.PendingFile(Serving)}, d.dataFiles(Serving)...) {
-		if err := d.Disk.Remove(path); err != nil {
-			return false, err
+	return nil
+}
+
+// copied returns the pair of which the kubelet's own names are copies, if that is the current one or there is no current one: what
+// a release leaves that was cut off. A pair that the kubelet keeps for itself in files of such names is another one.
+func (d Dir) copied() []string {
+	names := d.servingNames()
+	cert, certErr := durable.ReadFile(names[0], maxSize)
+	key, keyErr := durable.ReadFile(names[1], maxSize)
+	if certErr != nil || keyErr != nil {
+		return nil
+	}
+	inUse, _ := filepath.EvalSymlinks(d.Current(Serving))
+	var files []string
+	for _, path := range d.dataFiles(Serving) {
+		pair, err := readPair(path)
+		if err != nil || inUse != "" && inUse != pair.File {
+			continue
+		}
+		if ofCert, ofKey := splitPair(pair.PEM); bytes.Equal(ofCert, cert.Data) && bytes.Equal(ofKey, key.Data) {
+			files = append(files, path)
 		}
 	}
-	return true, nil
+	return files
 }
 
 func splitPair(text []byte) (cert, key []byte) {

@@ -14,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,6 +26,8 @@ type Op struct {
 	Path string
 	// From is the old name (rename) or the link's target (symlink).
 	From string
+	// Mode is what open, mkdir and chmod give, before the umask takes its part.
+	Mode fs.FileMode
 	// Data is what a write puts into the file.
 	Data []byte
 }
@@ -40,8 +41,8 @@ type Disk struct {
 
 const tempSuffix = ".tmp"
 
-// tempName matches what temp makes: a dot, the name it is for, a dot, 26 characters of randomness.
-var tempName = regexp.MustCompile(`^\..+\.[A-Z2-7]{26}\.tmp$`)
+// tempName matches what temp makes: a dot, the name it is for (a line feed in it, too), a dot, 26 characters of randomness.
+var tempName = regexp.MustCompile(`(?s)^\..+\.[A-Z2-7]{26}\.tmp$`)
 
 // IsTemp says whether name, without its folder, is one that this package gives to a file before it is complete.
 func IsTemp(name string) bool { return tempName.MatchString(name) }
@@ -101,7 +102,8 @@ func (d Disk) RenameNoReplace(from, path string) error {
 	return d.syncDir(path)
 }
 
-// MkdirAll makes path and the missing folders above it. The last one gets mode, the others 0755, less what the umask takes.
+// MkdirAll makes path and the missing folders above it. The last one gets mode, the others 0755, less what the umask takes. Of
+// folders that are there it does not know whether their names are durable: see [Disk.SyncWay].
 func (d Disk) MkdirAll(path string, mode fs.FileMode) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil
@@ -111,7 +113,7 @@ func (d Disk) MkdirAll(path string, mode fs.FileMode) error {
 			return err
 		}
 	}
-	err := d.do(Op{Call: "mkdir", Path: path}, func() error { return os.Mkdir(path, mode) })
+	err := d.do(Op{Call: "mkdir", Path: path, Mode: mode}, func() error { return os.Mkdir(path, mode) })
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}
@@ -131,12 +133,16 @@ func (d Disk) Narrow(f *os.File, mode fs.FileMode) error {
 	if narrowed == info.Mode().Perm() {
 		return nil
 	}
-	return d.do(Op{Call: "chmod", Path: f.Name()}, func() error { return f.Chmod(narrowed) })
+	err = d.do(Op{Call: "chmod", Path: f.Name(), Mode: narrowed}, func() error { return f.Chmod(narrowed) })
+	if err != nil {
+		return err
+	}
+	return d.do(Op{Call: "fsync", Path: f.Name()}, f.Sync)
 }
 
 func (d Disk) create(path string, data []byte, mode fs.FileMode) error {
 	var f *os.File
-	err := d.do(Op{Call: "open", Path: path}, func() (err error) {
+	err := d.do(Op{Call: "open", Path: path, Mode: mode}, func() (err error) {
 		f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 		return err
 	})
@@ -145,7 +151,7 @@ func (d Disk) create(path string, data []byte, mode fs.FileMode) error {
 	}
 	defer f.Close()
 	// the umask may have taken permissions away that the kubelet's user needs for a 0644 file
-	if err := d.do(Op{Call: "chmod", Path: path}, func() error { return f.Chmod(mode) }); err != nil {
+	if err := d.do(Op{Call: "chmod", Path: path, Mode: mode}, func() error { return f.Chmod(mode) }); err != nil {
 		return err
 	}
 	if err := d.do(Op{Call: "write", Path: path, Data: data}, func() error { _, err := f.Write(data); return err }); err != nil {
@@ -170,18 +176,31 @@ func (d Disk) discard(tmp string) error {
 	return err
 }
 
-func (d Disk) syncDir(path string) error {
-	dir := filepath.Dir(path)
-	err := d.do(Op{Call: "fsync-dir", Path: dir}, func() error {
-		f, err := os.Open(dir)
+func (d Disk) syncDir(path string) error { return d.SyncFolder(filepath.Dir(path)) }
+
+// SyncFolder makes the names in a folder durable: those that somebody else has changed, or that an earlier sync failed to cover. A
+// file system that has nothing to sync in folders (EINVAL) has done all it can.
+func (d Disk) SyncFolder(folder string) error {
+	err := d.do(Op{Call: "fsync-dir", Path: folder}, func() error {
+		f, err := os.Open(folder)
 		if err != nil {
 			return err
 		}
 		defer f.Close()
 		return f.Sync()
 	})
-	if err != nil {
-		return fmt.Errorf("sync folder %s: %w", strings.TrimSuffix(dir, "/"), err)
+	if err != nil && !errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("sync folder %s: %w", folder, err)
+	}
+	return nil
+}
+
+// SyncWay makes the names of the folders durable that lead to path. One that may not be read cannot have been made by us.
+func (d Disk) SyncWay(path string) error {
+	for parent := filepath.Dir(path); parent != path; path, parent = parent, filepath.Dir(parent) {
+		if err := d.SyncFolder(parent); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
 	}
 	return nil
 }
