@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"io"
+	stdlog "log"
 	"log/slog"
 	"os"
 
@@ -32,7 +34,8 @@ configuration or a bad bootstrap kubeconfig.`,
 				return err
 			}
 			log := newLogger(cfg)
-			klog.SetSlogLogger(log) // client-go's own words, of exec plugins for example
+			klog.SetSlogLogger(log)      // client-go's own words, of exec plugins for example
+			stdlog.SetOutput(io.Discard) // HTTP/2's: a line for every frame that it does not know, as many as a server likes to send
 			watchdog, err := daemon.SdWatchdogEnabled(false)
 			if err != nil {
 				log.Warn("the watchdog of the service manager is not fed", "err", err)

@@ -14,6 +14,9 @@ import (
 
 // ask sends a request, or finds it again, and waits for its end.
 func (a *Agent) ask(ctx context.Context, m *memory, p *csr.Pending, api *apiserver.Client, asNode bool) {
+	if !a.foundSynced(m) {
+		return
+	}
 	request := *p // the loop goes on with its own copy from the disk
 	a.task(ctx, m, func(ctx context.Context) func() {
 		asker := &csr.Asker{
@@ -40,14 +43,20 @@ func (a *Agent) ask(ctx context.Context, m *memory, p *csr.Pending, api *apiserv
 // accepted notes that the API server has the request: from now on a restart reads it instead of sending it again.
 func (a *Agent) accepted(m *memory, object *certificatesv1.CertificateSigningRequest) {
 	p := a.pending(m)
-	if p == nil || p.Name != object.Name {
+	if p == nil { // it cannot be read: what is asked for must be known when the answer comes
+		m.abandon()
+		return
+	}
+	if p.Name != object.Name {
 		return
 	}
 	if m.accepted.IsZero() {
 		m.accepted = a.Clock.Now()
 		a.log.Info("the API server has the certificate signing request", "certificate", m.name, "csr", p.Name, "created", object.CreationTimestamp.UTC().Format(time.RFC3339))
 	}
-	m.succeed()
+	if m.failure != rotate.LocalTrouble { // the disk may still be in trouble, and has a pause that grows
+		m.succeed()
+	}
 	switch approved := csr.Approved(object); {
 	case !approved:
 		m.approved = time.Time{}
@@ -58,7 +67,9 @@ func (a *Agent) accepted(m *memory, object *certificatesv1.CertificateSigningReq
 		return
 	}
 	p.UID, p.Accepted = string(object.UID), object.CreationTimestamp.Time
-	a.disk(m, "store the certificate signing request's uid", func() error { return a.store(p) })
+	if !a.disk(m, "store the certificate signing request's uid", func() error { return a.store(p) }) {
+		m.abandon() // the same request is sent again, and found
+	}
 }
 
 // pending reads the request under way: the disk is what counts, not what is remembered of it.
@@ -104,35 +115,48 @@ func (a *Agent) issued(m *memory, p *csr.Pending, outcome csr.Outcome) {
 		a.end(m, p, csr.Outcome{Result: csr.Refused, Reason: "WrongCertificate", Message: err.Error(), At: a.Clock.Now()})
 		return
 	}
-	a.disk(m, "store the issued certificate", func() error { return a.store(p) })
+	if !a.disk(m, "store the issued certificate", func() error { return a.store(p) }) {
+		return
+	}
 	a.log.Info("the certificate was issued", "certificate", m.name, "csr", p.Name,
 		"issuer", leaf.Issuer.String(), "until", leaf.NotAfter.UTC().Format(time.RFC3339))
 }
 
 // deleted deals with an object that is gone: the same request is sent again, at once when the cluster's own clean-up took it.
 func (a *Agent) deleted(m *memory, p *csr.Pending) {
-	old := !p.Accepted.IsZero() && a.serverTime().Sub(p.Accepted) > rotate.OldRequest
+	now := a.Clock.Now()
+	old := !p.Accepted.IsZero() && a.serverTime().Sub(p.Accepted) > rotate.OldRequest && (m.resent.IsZero() || now.Sub(m.resent) > rotate.OldRequest)
 	p.UID = ""
 	stored := a.disk(m, "store that the request is gone", func() error { return a.store(p) })
 	if old && stored {
+		m.resent = now
 		a.log.Info("the cluster has cleaned up the certificate signing request; sending it again", "certificate", m.name, "csr", p.Name)
 		return
 	}
-	m.ended = &csr.Ended{Outcome: csr.Deleted, At: a.Clock.Now()}
+	m.ended = &csr.Ended{Outcome: csr.Deleted, At: now}
 	a.retry(m, rotate.Deleted, string(csr.Deleted), fmt.Errorf("certificate signing request %s was deleted before it was answered", p.Name), "the same one will be sent again")
 }
 
 // end notes how a request came to nothing. The next one has another key, and waits as the policy says.
 func (a *Agent) end(m *memory, p *csr.Pending, outcome csr.Outcome) {
-	ended := &csr.Ended{Outcome: outcome.Result, Reason: outcome.Reason, Message: outcome.Message, At: outcome.At}
-	if ended.At.IsZero() {
-		ended.At = a.Clock.Now()
-	}
+	ended := &csr.Ended{Outcome: outcome.Result, Reason: csr.Plain(outcome.Reason), Message: csr.Plain(outcome.Message), At: endedAt(outcome.At, p.Made, a.Clock.Now())}
 	p.Ended, m.ended = ended, ended
 	a.disk(m, "store how the request ended", func() error { return a.store(p) })
 	m.trouble = a.endedText(p)
 	a.log.Error("the request came to nothing", "certificate", m.name, "csr", p.Name, "why", endings[outcome.Result], "reason", outcome.Reason, "message", outcome.Message,
 		"next", nextKey(p).UTC().Format(time.RFC3339), "remedy", remedies[outcome.Result])
+}
+
+// endedAt is when a request ended, as far as that can be believed: not before it was made, and not later than now. By a condition of
+// 1970 the next request would be due at once, and so would each one after it; by one of 9999 none ever would.
+func endedAt(said, made, now time.Time) time.Time {
+	switch {
+	case said.IsZero(), said.After(now), made.After(now):
+		return now
+	case said.Before(made):
+		return made
+	}
+	return said
 }
 
 var endings = map[csr.Result]string{
@@ -166,12 +190,13 @@ func (a *Agent) failed(m *memory, err error) {
 
 // retry plans the next attempt and says so.
 func (a *Agent) retry(m *memory, failure rotate.Failure, reason string, err error, remedy string) {
-	trouble := fmt.Sprintf("%s: %v", reason, err)
+	text := csr.Plain(err.Error()) // whoever answers has a say in it
+	trouble := fmt.Sprintf("%s: %s", reason, text)
 	if remedy != "" {
 		trouble += "; " + remedy
 	}
 	at := m.fail(failure, a.Clock.Now(), apiserver.RetryAfter(err), trouble)
-	a.log.Warn("will try again", "certificate", m.name, "reason", reason, "err", err, "remedy", remedy, "at", at.UTC().Format(time.RFC3339Nano))
+	a.log.Warn("will try again", "certificate", m.name, "reason", reason, "err", text, "remedy", remedy, "at", at.UTC().Format(time.RFC3339Nano))
 }
 
 // failureFor sorts the reasons of failed requests into the rows of the retry policy.

@@ -11,6 +11,7 @@ import (
 	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/config"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/kubeconfig"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/rotate"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
@@ -35,18 +36,18 @@ func (a *Agent) actClient(ctx context.Context, o status.Observed) (changed bool)
 	switch decideClient(o, *m, a.clientWish(o), a.clientSettings()) {
 	case rest:
 		return a.completeClientCA(o)
+	case unread:
+		a.unread(m, o.Client.Unread)
 	case useOlder:
 		return a.disk(m, "use the older client certificate", func() error {
-			a.log.Warn("the current client certificate cannot be used; an older one can", "err", o.Client.PairErr, "file", o.Client.Older.File)
+			a.log.Warn("the current client certificate cannot be used; an older one can", "err", unusable(o.Client, o.Now), "file", o.Client.Older.File)
 			return a.dir.Use(certdir.Client, o.Client.Older)
 		})
 	case giveUp:
 		a.giveUp(m, o.Client.Pending)
 		return a.makePending(m, o.Client, *a.clientWish(o), a.clientSettings(), o.Bootstrap.Endpoint)
 	case forget:
-		a.giveUp(m, o.Client.Pending)
-		m.succeed()
-		return a.disk(m, "remove the certificate signing request", func() error { return a.dir.RemovePending(certdir.Client) })
+		return a.forget(m, o.Client.Pending)
 	case makePending:
 		return a.makePending(m, o.Client, *a.clientWish(o), a.clientSettings(), o.Bootstrap.Endpoint)
 	case ask:
@@ -60,23 +61,22 @@ func (a *Agent) actClient(ctx context.Context, o status.Observed) (changed bool)
 	return false
 }
 
-// disk runs a change of the files; trouble there is the same for all of them: said, kept for later, nothing lost.
-func (a *Agent) disk(m *memory, what string, change func() error) bool {
-	if err := change(); err != nil {
-		at := m.fail(rotate.LocalTrouble, a.Clock.Now(), 0, fmt.Sprintf("cannot %s: %v", what, err))
-		a.log.Error("cannot change the files", "to", what, "certificate", m.name, "err", err, "again", at.UTC().Format(time.RFC3339))
-		return false
-	}
-	if m.failure == rotate.LocalTrouble {
-		m.succeed()
-	}
-	return true
-}
-
 func (a *Agent) giveUp(m *memory, p *csr.Pending) {
 	m.abandon()
 	a.log.Warn("gave up a certificate signing request, since it is not what is wanted now",
 		"certificate", m.name, "csr", p.Name, "remove", "kubectl delete csr "+p.Name)
+}
+
+// forget removes a request that nothing needs any more.
+func (a *Agent) forget(m *memory, p *csr.Pending) bool {
+	a.giveUp(m, p)
+	return a.disk(m, "remove the certificate signing request", func() error {
+		if err := a.dir.RemovePending(prefixOf(m.name)); err != nil {
+			return err
+		}
+		m.succeed()
+		return nil
+	})
 }
 
 // makePending puts a new key and the request that it signed on the disk, before anything is sent.
@@ -86,20 +86,34 @@ func (a *Agent) makePending(m *memory, c status.Certificate, wish csr.Wish, sett
 		if err != nil {
 			return err
 		}
-		p.Settings = settings
+		p.Settings, p.Made = settings, a.Clock.Now()
 		if before := c.Pending; before != nil {
 			p.GivenUp, p.Key = before.GivenUp, before.Key+1
 			if before.Ended == nil { // another wish, not another try
 				p.GivenUp, p.Key = a.Clock.Now(), 0
 			}
 		}
+		if err := unusable(c, a.Clock.Now()); err != nil && !isMissing(err) {
+			a.log.Warn("the certificate on disk cannot be used, asking for another", "certificate", m.name, "err", err)
+		}
 		if c.PendingErr != nil {
 			a.log.Warn("the pending request on disk is of no use, making another", "certificate", m.name, "err", c.PendingErr)
 		}
+		if err := a.store(p); err != nil {
+			return err // and what is remembered of earlier failures makes the next pause longer
+		}
 		m.succeed()
 		m.accepted, m.approved, m.provedLeaf, m.ended = time.Time{}, time.Time{}, nil, nil
-		return a.store(p)
+		return nil
 	})
+}
+
+// unusable says why a certificate is not used; nil: it can be.
+func unusable(c status.Certificate, now time.Time) error {
+	if c.Pair != nil && !c.Usable(now) {
+		return fmt.Errorf("%s expired at %s", c.Pair.File, c.Pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
+	}
+	return c.PairErr
 }
 
 func (a *Agent) store(p *csr.Pending) error {
@@ -160,16 +174,20 @@ func issuedPEM(p *csr.Pending) []byte {
 	return p.CertificatePEM
 }
 
-// narrow takes from a bootstrap kubeconfig the permissions with which others could read the secret.
+// narrow takes from a bootstrap credential the permissions with which others could read the secret. Where it cannot, it says so
+// once.
 func (a *Agent) narrow(b *kubeconfig.Bootstrap) {
-	if b.Mode&0o077 == 0 {
-		return
+	for _, n := range b.Narrow(a.Disk) {
+		about, outcome := "mode of "+n.File, fmt.Sprint(n.Mode, n.Err)
+		switch {
+		case n.Err == nil:
+			delete(a.said, about)
+			a.log.Warn("the bootstrap credential could be read by others; it cannot any more", "file", n.File, "mode", n.Mode)
+		case a.said[about] != outcome:
+			a.said[about] = outcome
+			a.log.Warn("the bootstrap credential can be read by others", "file", n.File, "mode", n.Mode, "err", n.Err, "remedy", durable.Remedy(n.Err))
+		}
 	}
-	if err := kubeconfig.Narrow(a.Disk, b.Path); err != nil {
-		a.log.Warn("the bootstrap kubeconfig can be read by others", "file", b.Path, "mode", b.Mode, "err", err)
-		return
-	}
-	a.log.Warn("the bootstrap kubeconfig could be read by others; it cannot any more", "file", b.Path, "mode", b.Mode)
 }
 
 // prove uses the issued certificate once, from memory, at the server that will be the node's.
@@ -180,12 +198,17 @@ func (a *Agent) prove(ctx context.Context, p *csr.Pending) {
 		a.end(m, p, csr.Outcome{Result: csr.Refused, Reason: "WrongCertificate", Message: err.Error(), At: a.Clock.Now()})
 		return
 	}
-	if a.serverTimeKnown() && !a.inWindow(m, p, leaf) { // else the answer will tell the time
+	early := a.serverTimeKnown() && !a.inWindow(m, p, leaf) // else the answer will tell the time
+	if early && p.Ended != nil {
 		return
 	}
 	api, err := a.nodeAPI(p.CertificatePEM, p.KeyPEM, p.Endpoint)
 	if err != nil {
 		a.retry(m, rotate.NoAnswer, "configuration", err, "")
+		return
+	}
+	if early {
+		a.askTime(ctx, m, api)
 		return
 	}
 	a.task(ctx, m, func(ctx context.Context) func() {
@@ -273,8 +296,10 @@ func (a *Agent) commitClient(o status.Observed) error {
 	a.client.succeed()
 	a.client.provedLeaf = nil
 	a.log.Info("the node has its client certificate", "node", p.Wish.NodeName, "file", a.dir.Current(certdir.Client), "kubeconfig", a.cfg.Kubeconfig)
-	_, err := a.dir.Sweep([]certdir.Kind{certdir.Client}, 1, now)
-	return err
+	if _, err := a.dir.Sweep([]certdir.Kind{certdir.Client}, 1, now); err != nil {
+		a.log.Warn("cannot sweep", "err", err, "remedy", durable.Remedy(err)) // the next start does
+	}
+	return nil
 }
 
 func (a *Agent) kubelet(endpoint apiserver.Endpoint) kubeconfig.Kubelet {

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bytes"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -25,10 +24,14 @@ func (a *Agent) writeClientCA(certificates, endpointCA []byte) error {
 	return a.dir.WriteCA(a.dir.ClientCA(), bundle)
 }
 
-// completeClientCA writes a CA file that was configured later, or could not be read, when the identity was stored.
+// completeClientCA writes a CA file that was configured later, or could not be read, when the identity was stored, or that was lost
+// since: the CA that the kubelet's kubeconfig names will do where it signed the node's own certificate.
 func (a *Agent) completeClientCA(o status.Observed) bool {
-	if o.ClientCA != nil || a.cfg.KubeletClientCAFile == "" || o.Now.Before(a.client.retryAt) {
+	if o.ClientCA != nil || o.Now.Before(a.client.retryAt) {
 		return false
+	}
+	if a.cfg.KubeletClientCAFile == "" {
+		return o.Kubelet != nil && signedBy(leafBytes(o.Client.Pair.PEM), o.Kubelet.Endpoint.CA) && a.restoreClientCA(o)
 	}
 	return a.disk(&a.client, "store the CA of the kubelet's clients", func() error {
 		bundle, err := a.clientCA(o.Client.Pair.PEM, nil)
@@ -36,6 +39,13 @@ func (a *Agent) completeClientCA(o status.Observed) bool {
 			return err
 		}
 		return a.dir.WriteCA(a.dir.ClientCA(), bundle)
+	})
+}
+
+func (a *Agent) restoreClientCA(o status.Observed) bool {
+	return a.disk(&a.client, "store the CA of the kubelet's clients", func() error {
+		a.log.Warn("the CA of the kubelet's clients was missing or of no use, and is the one of the kubelet's kubeconfig again", "file", a.dir.ClientCA())
+		return a.dir.WriteCA(a.dir.ClientCA(), o.Kubelet.Endpoint.CA)
 	})
 }
 
@@ -50,15 +60,18 @@ func (a *Agent) clientCA(certificates, endpointCA []byte) ([]byte, error) {
 		}
 		return file.Data, nil
 	}
-	leaf, rest := pem.Decode(certificates)
+	leaf, chain := pem.Decode(certificates)
 	if leaf == nil {
 		return nil, errors.New("no certificate")
 	}
 	if signedBy(leaf.Bytes, endpointCA) {
 		return endpointCA, nil
 	}
-	if issuer := bytes.TrimSpace(rest); signedBy(leaf.Bytes, issuer) {
-		return append(issuer, '\n'), nil
+	// the issuer and nothing else: what follows may be the CA of half the world, or, in the node's own pair, its private key
+	for block, rest := pem.Decode(chain); block != nil; block, rest = pem.Decode(rest) {
+		if issuer := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: block.Bytes}); block.Type == "CERTIFICATE" && signedBy(leaf.Bytes, issuer) {
+			return issuer, nil
+		}
 	}
 	return nil, errors.New("the CA of the bootstrap kubeconfig did not sign the node's client certificate, and the signer's answer does not hold the one that did")
 }

@@ -1,11 +1,13 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/kubeconfig"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/rotate"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
@@ -18,12 +20,32 @@ func (a *Agent) actCredential(ctx context.Context, o status.Observed) (changed b
 	m := &a.credential
 	switch decideCredential(o, *m, a.cfg.KeepBootstrapKubeconfig) {
 	case settle:
-		return a.disk(&m.memory, "settle a credential that lay aside", func() error { return a.settle(o) })
+		return a.settleAside(o)
 	case dispose:
 		return a.dispose(o)
 	case compare:
 		a.compare(ctx, o)
 	default: // nothing but waiting
+	}
+	return false
+}
+
+// settleAside tries again quietly, for a file system that is read-only stays so until a person acts.
+func (a *Agent) settleAside(o status.Observed) (changed bool) {
+	m := &a.credential
+	err := a.syncFound()
+	if err == nil {
+		err = a.settle(o)
+	}
+	if err == nil {
+		m.succeed()
+		return true
+	}
+	again := m.trouble == err.Error()
+	m.fail(rotate.LocalTrouble, a.Clock.Now(), 0, err.Error())
+	if !again {
+		a.log.Warn("cannot settle a bootstrap credential that lies aside", "err", err,
+			"remedy", durable.Remedy(err), "again", m.retryAt.UTC().Format(time.RFC3339))
 	}
 	return false
 }
@@ -41,11 +63,15 @@ func (a *Agent) settle(o status.Observed) error {
 // dispose deletes what was used and only that, after the identity was proved and is on the disk.
 func (a *Agent) dispose(o status.Observed) (changed bool) {
 	m := &a.credential
+	if !a.foundSynced(&m.memory) {
+		return false
+	}
 	done, err := o.Bootstrap.Dispose(a.Disk, a.CredentialsDirectory)
 	if err != nil {
 		m.retryAt = a.Clock.Now().Add(disposeAgain)
 		m.trouble = err.Error()
-		a.log.Warn("the used bootstrap credential is still on the disk", "err", err, "again", m.retryAt.UTC().Format(time.RFC3339))
+		a.log.Warn("the used bootstrap credential is still on the disk", "err", err,
+			"remedy", durable.Remedy(err), "again", m.retryAt.UTC().Format(time.RFC3339))
 		return false
 	}
 	m.succeed()
@@ -135,7 +161,7 @@ func (a *Agent) takeOver(o status.Observed, endpoint apiserver.Endpoint) error {
 		}
 	}
 	changed, err := kubeconfig.WriteKubelet(a.Disk, a.cfg.Kubeconfig, a.kubelet(endpoint))
-	if err == nil && changed {
+	if err == nil && (changed || o.ServerCA != nil && !bytes.Equal(o.ServerCA, endpoint.CA)) {
 		a.log.Warn("the kubelet's kubeconfig has a new server or CA; the kubelet needs a restart to use it", "file", a.cfg.Kubeconfig, "server", endpoint.Server)
 	}
 	return err

@@ -20,6 +20,7 @@ const (
 	waitAddress    step = "wait: address" // the names of the serving certificate are not known yet
 	waitRetry      step = "wait: retry"   // an attempt failed; the next one has a time
 	waitEnded      step = "wait: ended"   // the request was denied or failed; a new one has a time
+	unread         step = "unread"        // a file cannot be read now: what is not seen is not gone
 	useOlder       step = "use older"     // the current pair is unusable, an older one is good
 	settle         step = "settle"        // a credential lies aside
 	makePending    step = "make"          // a key and a request, to the disk
@@ -43,10 +44,14 @@ func decideClient(o status.Observed, m memory, wish *csr.Wish, settings string) 
 	c := o.Client
 	issued := c.Pending != nil && len(c.Pending.CertificatePEM) > 0 && c.Pending.Ended == nil
 	switch {
+	case c.Unread != nil:
+		return whenDue(unread, m, o.Now)
 	case c.Committed():
 		return whenDue(commit, m, o.Now)
 	case issued && m.running:
 		return underWay
+	case issued && c.Usable(o.Now) && o.Node != "" && !o.ForOtherNode() && c.Pending.Wish.NodeName != o.Node:
+		return whenDue(forget, m, o.Now) // the machine had another name for a while, and has the identity for the one that it has
 	case issued && m.proved(c.Pending):
 		return whenDue(commit, m, o.Now)
 	case issued:
@@ -56,7 +61,7 @@ func decideClient(o status.Observed, m memory, wish *csr.Wish, settings string) 
 			return forget // the machine had another name for a while
 		}
 		return rest
-	case c.Pair == nil && c.Older != nil:
+	case !c.Usable(o.Now) && c.Older != nil && o.Now.Before(c.Older.Leaf.NotAfter):
 		return whenDue(useOlder, m, o.Now)
 	case o.NodeErr != nil:
 		return waitName
@@ -74,6 +79,8 @@ func decideServing(o status.Observed, m memory, joining bool, wish *csr.Wish, se
 	c := o.Serving
 	issued := c.Pending != nil && len(c.Pending.CertificatePEM) > 0 && c.Pending.Ended == nil
 	switch {
+	case c.Unread != nil:
+		return whenDue(unread, m, o.Now)
 	case c.Committed() && c.Linked:
 		return whenDue(commit, m, o.Now)
 	case !o.HasIdentity() && !joining:
@@ -82,8 +89,10 @@ func decideServing(o status.Observed, m memory, joining bool, wish *csr.Wish, se
 		return whenDue(placeholder, m, o.Now)
 	case c.Usable(o.Now) && !c.Linked && (c.Adopted == nil || c.Issued()):
 		return whenDue(link, m, o.Now)
-	case issued:
+	case issued && !(c.Issued() && c.Usable(o.Now) && c.Pending.Wish.NodeName != nodeOf(o)):
 		return whenDue(commit, m, o.Now)
+	case c.Issued() && c.Usable(o.Now) && c.Pending != nil:
+		return whenDue(forget, m, o.Now)
 	case c.Issued() && c.Usable(o.Now):
 		return rest
 	case !o.HasIdentity():
@@ -100,6 +109,8 @@ func decideRequest(c status.Certificate, now time.Time, m memory, wish *csr.Wish
 	switch {
 	case p == nil:
 		return whenDue(makePending, m, now)
+	case m.failure == rotate.LocalTrouble && now.Before(m.retryAt):
+		return waitRetry
 	case !p.Wish.Covers(*wish) && mayGiveUp(p, m, settings, now):
 		return giveUp
 	case p.Ended != nil && now.Before(nextKey(p)):
@@ -153,7 +164,7 @@ func decideCredential(o status.Observed, m credentialMemory, keep bool) step {
 	switch {
 	case len(o.Aside) > 0:
 		return whenDue(settle, m.memory, o.Now)
-	case o.Bootstrap == nil || !o.Client.Usable(o.Now) || o.Client.Pending != nil || o.ForOtherNode():
+	case o.Bootstrap == nil || !o.Client.Usable(o.Now) || o.Client.Pending != nil || o.Client.Unread != nil || o.ForOtherNode():
 		return rest
 	case o.Kubelet == nil: // its server and CA are all that is left of them
 		return whenDue(compare, m.memory, o.Now)

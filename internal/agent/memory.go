@@ -3,11 +3,13 @@ package agent
 import (
 	"bytes"
 	"encoding/pem"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"time"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/rotate"
 )
 
@@ -24,6 +26,8 @@ type memory struct {
 	retryAt  time.Time
 	failure  rotate.Failure
 	failures int
+	// cannot is what could not be done with the files, if that was the failure.
+	cannot string
 
 	// provedLeaf is the certificate, still pending, that the API server has accepted.
 	provedLeaf []byte
@@ -31,6 +35,9 @@ type memory struct {
 	accepted time.Time
 	// approved is when we heard that it was approved: from then on only the signer's work is missing.
 	approved time.Time
+	// resent is when a request that the cluster had cleaned up was last sent again at once. It is not again for a day, whatever the
+	// API server says about when the object was made.
+	resent time.Time
 	// trouble is what stands in the way, for STATUS= and the log; it ends with the next success.
 	trouble string
 	// ended is the last end of a request in this process's life.
@@ -69,9 +76,35 @@ func (m *memory) fail(kind rotate.Failure, now time.Time, asked time.Duration, t
 	return m.retryAt
 }
 
+// What may succeed without anything else being done, and then ends its own failure and no other.
+const (
+	readFiles = "read the files"
+	syncFiles = "sync what is on the disk"
+)
+
+// can ends a failure to do this with the files.
+func (m *memory) can(what string) {
+	if m.failure == rotate.LocalTrouble && m.cannot == what {
+		m.succeed()
+	}
+}
+
+// failDisk is fail for trouble with the files.
+func (m *memory) failDisk(now time.Time, what string, err error) time.Time {
+	m.cannot = what
+	return m.fail(rotate.LocalTrouble, now, 0, fmt.Sprintf("cannot %s: %v", what, durable.WithRemedy(err)))
+}
+
 // succeed forgets failures.
 func (m *memory) succeed() {
 	m.failure, m.failures, m.retryAt, m.trouble = "", 0, time.Time{}, ""
+}
+
+// noteUnread ends the waiting when what could not be read can be.
+func (m *memory) noteUnread(err error) {
+	if err == nil {
+		m.can(readFiles)
+	}
 }
 
 func (m *memory) proved(p *csr.Pending) bool {

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/rotate"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/serving"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
 )
@@ -16,12 +19,13 @@ func (a *Agent) verdict(o status.Observed) (done bool, err error) {
 	if a.kubeletCanStart(o) && o.Client.Usable(o.Now) && o.Client.Pending == nil {
 		return a.verdictServing(o)
 	}
+	unread := certdir.Unread(o.BootstrapErr) // for a while, since it was read at the start
 	switch m := a.client; {
-	case o.Bootstrap == nil && !o.NoCredential():
+	case o.Bootstrap == nil && !o.NoCredential() && !unread:
 		return true, exit(2, o.BootstrapErr)
-	case o.Client.Usable(o.Now) && o.ClientCA == nil && o.Kubelet != nil:
+	case o.Client.Usable(o.Now) && o.ClientCA == nil && o.Kubelet != nil && o.Client.Unread == nil && a.client.failure != rotate.LocalTrouble && !a.credentialUnsettled(o):
 		return true, exit(3, fmt.Errorf("the node has its client certificate, but nothing says who may call the kubelet: %s is missing; give --kubelet-client-ca-file", a.dir.ClientCA()))
-	case a.nothingToTry(o):
+	case a.nothingToTry(o) && !unread:
 		return true, exit(3, errors.New(a.clientLine(o).text))
 	case m.ended != nil && m.ended.Outcome != csr.Deleted && m.ended.Outcome != csr.Replaced:
 		return true, exit(3, errors.New(m.trouble))
@@ -45,11 +49,11 @@ func (a *Agent) verdictServing(o status.Observed) (done bool, err error) {
 		return false, nil
 	case a.cfg.Serving == string(serving.Off), o.Serving.Issued() && o.Serving.Pending == nil:
 		return true, nil
-	case p != nil && p.Ended != nil && p.Ended.Outcome != csr.Replaced:
+	case p != nil && p.Ended != nil && p.Ended.Outcome != csr.Replaced && !o.Serving.Issued():
 		return true, exit(4, fmt.Errorf("the serving certificate is a placeholder: %s", a.endedText(p)))
 	case !late:
 		return false, nil
-	case p == nil || p.UID == "":
+	case p == nil || p.UID == "" || len(p.CertificatePEM) > 0 || a.serving.failure == rotate.LocalTrouble:
 		return true, exit(4, fmt.Errorf("the serving certificate is a placeholder: %s; the next run goes on", a.whyServing()))
 	}
 	name := o.Serving.Pending.Name
@@ -88,6 +92,8 @@ func (a *Agent) why(o status.Observed) string {
 		return a.serving.trouble
 	case o.NodeErr != nil:
 		return o.NodeErr.Error()
+	case certdir.Unread(o.BootstrapErr):
+		return durable.WithRemedy(o.BootstrapErr).Error()
 	case o.Client.Usable(o.Now) && o.KubeletErr != nil:
 		return o.KubeletErr.Error()
 	case p != nil && !a.client.accepted.IsZero():

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/serving"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
 )
@@ -53,8 +54,8 @@ func (a *Agent) say(o status.Observed) {
 func (a *Agent) bootstrapLine(o status.Observed) line {
 	switch {
 	case o.Bootstrap == nil && !o.NoCredential():
-		return line{text: fmt.Sprintf("not usable: %v", o.BootstrapErr), level: slog.LevelError}
-	case o.Bootstrap != nil && a.credential.trouble != "":
+		return line{text: fmt.Sprintf("not usable: %v", durable.WithRemedy(o.BootstrapErr)), level: slog.LevelError}
+	case (o.Bootstrap != nil || len(o.Aside) > 0) && a.credential.trouble != "":
 		return line{text: a.credential.trouble, quiet: true}
 	}
 	return line{}
@@ -76,7 +77,7 @@ func (a *Agent) clientLine(o status.Observed) line {
 	case s == rest && o.ClientCA == nil:
 		return line{text: fmt.Sprintf("%s is missing; give --kubelet-client-ca-file", a.dir.ClientCA()), level: slog.LevelError}
 	case s == rest:
-		return line{text: "valid until " + o.Client.Pair.Leaf.NotAfter.UTC().Format(time.RFC3339)}
+		return validLine(o.Client)
 	}
 	return a.requestLine(o, a.client, o.Client.Pending)
 }
@@ -108,10 +109,19 @@ func (a *Agent) servingLine(o status.Observed) line {
 	case waitEnded:
 		return line{text: a.endedText(o.Serving.Pending), level: slog.LevelError, quiet: a.serving.ended != nil} // logged when it ended, unless that was before this start
 	case rest:
-		return line{text: "valid until " + o.Serving.Pair.Leaf.NotAfter.UTC().Format(time.RFC3339)}
+		return validLine(o.Serving)
 	default:
 		return a.requestLine(o, a.serving, o.Serving.Pending)
 	}
+}
+
+// validLine tells of a certificate in use, and of a damaged request beside it.
+func validLine(c status.Certificate) line {
+	valid := "valid until " + c.Pair.Leaf.NotAfter.UTC().Format(time.RFC3339)
+	if c.PendingErr != nil {
+		return line{text: fmt.Sprintf("%s; the request on disk is of no use, the next one takes its place (%v)", valid, c.PendingErr), level: slog.LevelWarn}
+	}
+	return line{text: valid}
 }
 
 // requestLine tells of a request under way.

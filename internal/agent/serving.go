@@ -61,6 +61,8 @@ func (a *Agent) actServing(ctx context.Context, o status.Observed) (changed bool
 		a.findAddresses(ctx, nodeOf(o))
 	}
 	switch decideServing(o, *m, joining, a.servingWish(o), a.servingSettings()) {
+	case unread:
+		a.unread(m, o.Serving.Unread)
 	case placeholder:
 		return a.disk(m, "store the placeholder serving certificate", func() error { return a.makePlaceholder(o) })
 	case link:
@@ -68,12 +70,14 @@ func (a *Agent) actServing(ctx context.Context, o status.Observed) (changed bool
 	case giveUp:
 		a.giveUp(m, o.Serving.Pending)
 		return a.makePending(m, o.Serving, *a.servingWish(o), a.servingSettings(), o.Kubelet.Endpoint)
+	case forget:
+		return a.forget(m, o.Serving.Pending)
 	case makePending:
 		return a.makePending(m, o.Serving, *a.servingWish(o), a.servingSettings(), o.Kubelet.Endpoint)
 	case ask:
 		a.askAsNode(ctx, o)
 	case commit:
-		return a.commitServing(o)
+		return a.commitServing(ctx, o)
 	default: // nothing but waiting
 	}
 	return false
@@ -96,8 +100,11 @@ func (a *Agent) makePlaceholder(o status.Observed) error {
 	if err != nil {
 		return err
 	}
-	if o.Serving.PairErr != nil && o.Serving.Pair == nil && !isMissing(o.Serving.PairErr) {
-		a.log.Warn("the serving certificate on disk cannot be used; a placeholder takes its place", "err", o.Serving.PairErr)
+	if err := unusable(o.Serving, o.Now); err != nil && !isMissing(err) {
+		a.log.Warn("the serving certificate on disk cannot be used; a placeholder takes its place", "err", err)
+	}
+	if _, err := a.dir.RealPair(o.Now); o.Serving.Pair == nil && isMissing(o.Serving.PairErr) && err != nil && !isMissing(err) {
+		a.log.Warn("the kubelet's own serving certificate cannot be used; a placeholder takes its place", "err", err)
 	}
 	if err := a.dir.CommitServing(pair, a.Clock.Now()); err != nil {
 		return err
@@ -107,7 +114,7 @@ func (a *Agent) makePlaceholder(o status.Observed) error {
 	return nil
 }
 
-func (a *Agent) commitServing(o status.Observed) bool {
+func (a *Agent) commitServing(ctx context.Context, o status.Observed) bool {
 	m, p := &a.serving, o.Serving.Pending
 	if !o.Serving.Committed() {
 		leaf, err := p.Check()
@@ -116,6 +123,9 @@ func (a *Agent) commitServing(o status.Observed) bool {
 			return false
 		}
 		if !a.inWindow(m, p, leaf) {
+			if api := a.identity; api != nil && p.Ended == nil {
+				a.askTime(ctx, m, api.api)
+			}
 			return false
 		}
 	}
@@ -139,15 +149,15 @@ func (a *Agent) commitServing(o status.Observed) bool {
 
 // releaseServing is --serving=off: the kubelet's names become its own again.
 func (a *Agent) releaseServing(o status.Observed) bool {
-	if !o.Serving.Linked || a.Clock.Now().Before(a.serving.retryAt) {
+	if o.Now.Before(a.serving.retryAt) || !a.dir.Releasable() {
 		return false
 	}
 	return a.disk(&a.serving, "give the serving certificate back to the kubelet", func() error {
-		released, err := a.dir.ReleaseServing()
-		if released {
-			a.log.Info("--serving=off: kubelet.crt and kubelet.key are copies of the last serving certificate now, the kubelet's own")
+		if err := a.dir.ReleaseServing(); err != nil {
+			return err
 		}
-		return err
+		a.log.Info("--serving=off: kubelet.crt and kubelet.key are copies of the last serving certificate now, the kubelet's own")
+		return nil
 	})
 }
 

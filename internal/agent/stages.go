@@ -39,9 +39,9 @@ func (a *Agent) servingAwaited(o status.Observed) bool {
 
 // nothingToTry says whether only a person, or cloud-init, can bring the node further.
 func (a *Agent) nothingToTry(o status.Observed) bool {
-	issued := o.Client.Pending != nil && len(o.Client.Pending.CertificatePEM) > 0
+	issued := o.Client.Pending != nil && len(o.Client.Pending.CertificatePEM) > 0 && o.Client.Pending.Ended == nil
 	servable := o.HasIdentity() && o.ClientCA != nil // only the serving pair is missing, and that needs nobody
-	return o.Bootstrap == nil && !issued && !a.client.running && !servable
+	return o.Bootstrap == nil && !issued && !a.client.running && !servable && o.Client.Unread == nil
 }
 
 // readyWhy says whether the kubelet's start may be let go, and why. It is never held for longer than --start-hold: what is

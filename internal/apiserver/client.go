@@ -83,7 +83,7 @@ func New(endpoint Endpoint, credential Credential, userAgent string, now clock.P
 	if err != nil {
 		return nil, fmt.Errorf("connection to %s: %w", endpoint.Server, err)
 	}
-	authenticated, err := rest.HTTPWrappersForConfig(config, noteSending(transport))
+	authenticated, err := rest.HTTPWrappersForConfig(config, noteSending(fewConnections(conceal(transport))))
 	if err != nil {
 		return nil, fmt.Errorf("credential for %s: %w", endpoint.Server, err)
 	}
@@ -150,6 +150,8 @@ func newTransport(config *rest.Config) (*http.Transport, error) {
 		DialContext:           (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
 		TLSHandshakeTimeout:   dialTimeout,
 		ResponseHeaderTimeout: answerTimeout,
+		// net/http would take 10 MB, and an API server sends one or two kilobytes
+		MaxResponseHeaderBytes: 64 << 10,
 	}), nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -96,9 +97,11 @@ func connectionReason(err error) (Reason, bool) {
 		return Redirected, true
 	case errors.Is(err, ErrCredential):
 		return NoCredential, true
+	case errors.Is(err, errTooLong), isNoHTTP(err):
+		return BadAnswer, true
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return Clock, true
-	case errors.As(err, &verify), errors.As(err, &record), errors.As(err, &authorit), errors.As(err, &hostname), isAlert(err), errors.Is(err, http.ErrSchemeMismatch):
+	case errors.As(err, &verify), errors.As(err, &record), errors.As(err, &authorit), errors.As(err, &hostname), isHandshake(err), errors.Is(err, http.ErrSchemeMismatch):
 		return TLS, true
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
 		return Timeout, true
@@ -108,10 +111,27 @@ func connectionReason(err error) (Reason, bool) {
 	return "", false
 }
 
-// isAlert says whether one side ended the handshake: crypto/tls gives its alerts no type, but an operation of their own.
-func isAlert(err error) bool {
+// isHandshake says whether it is an error of crypto/tls: most have no type but begin with its name, and alerts have an operation of
+// their own.
+func isHandshake(err error) bool {
 	var operation *net.OpError
-	return errors.As(err, &operation) && (operation.Op == "remote error" || operation.Op == "local error")
+	if errors.As(err, &operation) && (operation.Op == "remote error" || operation.Op == "local error") {
+		return true
+	}
+	for ; err != nil; err = errors.Unwrap(err) {
+		if text := err.Error(); strings.HasPrefix(text, "tls: ") && text != "tls: use of closed connection" {
+			return true
+		}
+	}
+	return false
+}
+
+// isNoHTTP says whether what came back was not HTTP/1.1. net/http has no type for that, only a text, which it also has for
+// connections that broke.
+func isNoHTTP(err error) bool {
+	var operation *net.OpError
+	return strings.Contains(err.Error(), "HTTP/1.x transport connection broken: ") &&
+		!errors.As(err, &operation) && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // RetryAfter returns how long the server asked to wait before the next try; 0 when it did not say.

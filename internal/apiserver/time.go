@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -33,11 +34,28 @@ func (s *serverClock) watching(next http.RoundTripper) http.RoundTripper {
 		if err != nil {
 			return response, s.withValidity(err)
 		}
-		if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
+		if date, err := http.ParseTime(response.Header.Get("Date")); err == nil && credible(date, response) {
 			s.learn(date)
 		}
 		return response, nil
 	})
+}
+
+// credible says whether it can be that time at a server with this certificate. The agent's own clock says nothing about that: it may
+// be years behind until the network is there.
+func credible(date time.Time, response *http.Response) bool {
+	if response.TLS == nil || len(response.TLS.PeerCertificates) == 0 { // never from the API server, which is https
+		return true
+	}
+	leaf := response.TLS.PeerCertificates[0]
+	return !date.Before(leaf.NotBefore.Truncate(time.Second)) && !date.After(leaf.NotAfter)
+}
+
+// AskTime has the API server answer a question that anybody may ask, for the time that comes with the answer, whatever that is.
+func (c *Client) AskTime(ctx context.Context) {
+	request, ctx, cancel := Once(ctx, c.api.Get().AbsPath("/version"))
+	defer cancel()
+	_ = request.Do(ctx).Error()
 }
 
 // withValidity completes an error about the validity of the server's certificate: crypto/x509 says only which end was missed.

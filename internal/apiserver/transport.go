@@ -6,17 +6,23 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
 )
 
 // ErrCredential is wrapped by the error of a request that was not sent, because its credential could not be had.
 var ErrCredential = errors.New("no credential to send")
 
 // Limits of what is read of one answer, so that a server which never ends fills no memory. A CSR with its certificate has some
-// kilobytes; a watch carries a few of them and bookmarks.
+// kilobytes; a watch carries a few of them and bookmarks. Decoding makes much more of it: three bytes ("{},") are a condition, which
+// takes 112.
 const (
-	answerLimit = 1 << 20
-	watchLimit  = 4 << 20
+	answerLimit = 256 << 10
+	watchLimit  = 512 << 10
 )
+
+// errTooLong is wrapped by the error of an answer that goes on behind its limit.
+var errTooLong = errors.New("the answer is longer than any of an API server")
 
 type roundTripper func(*http.Request) (*http.Response, error)
 
@@ -73,6 +79,31 @@ func tellCredentialErrors(next http.RoundTripper) http.RoundTripper {
 	})
 }
 
+// mostConnections is how many connections a request may be tried on. net/http tries again by itself, at once and without end, when a
+// server ends the connection before it has begun to answer (HTTP/2: GOAWAY). One that was kept for long may have been closed meanwhile,
+// and a server that is going away says so once. Each try is counted by both of net/http's layers.
+const mostConnections = 4
+
+// fewConnections ends a request that is passed on from one connection to the next: how long to wait is the caller's to say.
+func fewConnections(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(request *http.Request) (*http.Response, error) {
+		ctx, end := context.WithCancelCause(request.Context())
+		var tried atomic.Int32
+		trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
+			if tried.Add(1) > mostConnections {
+				end(errEndsAll)
+			}
+		}}
+		response, err := next.RoundTrip(request.WithContext(httptrace.WithClientTrace(ctx, trace)))
+		if err != nil && errors.Is(context.Cause(ctx), errEndsAll) {
+			return nil, fmt.Errorf("%w: %w", errBrokenOff, errEndsAll)
+		}
+		return response, err
+	})
+}
+
+var errEndsAll = errors.New("the server ends every connection before it has answered")
+
 func limitAnswers(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(request *http.Request) (*http.Response, error) {
 		response, err := next.RoundTrip(request)
@@ -83,7 +114,7 @@ func limitAnswers(next http.RoundTripper) http.RoundTripper {
 		if request.URL.Query().Get("watch") != "" {
 			limit = watchLimit
 		}
-		response.Body = limitedBody{io.LimitReader(response.Body, limit), response.Body}
+		response.Body = &limitedBody{response.Body, limit}
 		return response, nil
 	})
 }
@@ -92,12 +123,16 @@ func limitAnswers(next http.RoundTripper) http.RoundTripper {
 var errBrokenOff = errors.New("the answer broke off")
 
 type limitedBody struct {
-	io.Reader
-	io.Closer
+	io.ReadCloser
+	left int64
 }
 
-func (b limitedBody) Read(buffer []byte) (int, error) {
-	n, err := b.Reader.Read(buffer)
+func (b *limitedBody) Read(buffer []byte) (int, error) {
+	n, err := b.ReadCloser.Read(buffer[:min(int64(len(buffer)), b.left+1)])
+	if b.left -= int64(n); b.left < 0 {
+		b.left = 0
+		return n - 1, errTooLong
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = fmt.Errorf("%w: %w", errBrokenOff, err)
 	}

@@ -21,6 +21,9 @@ func (u User) IsNode(name string) bool {
 	return u.Name == "system:node:"+name && (u.Groups == nil || slices.Contains(u.Groups, "system:nodes"))
 }
 
+// longestName is what is kept of a user's name, which is said when it is not ours; a node's has at most 265 bytes.
+const longestName = 512
+
 // forbiddenUser finds the user in the text of a 403 (apiserver endpoints/handlers/responsewriters/errors.go).
 var forbiddenUser = regexp.MustCompile(`User "([^"]+)" cannot `)
 
@@ -42,5 +45,6 @@ func (c *Client) WhoAmI(ctx context.Context) (User, error) {
 	if review.Status.UserInfo.Username == "" {
 		return User{}, fmt.Errorf("ask %s who we are: the answer names nobody", c.Endpoint.Server)
 	}
-	return User{Name: review.Status.UserInfo.Username, Groups: review.Status.UserInfo.Groups}, nil
+	name := review.Status.UserInfo.Username
+	return User{Name: name[:min(len(name), longestName)], Groups: append([]string{}, review.Status.UserInfo.Groups...)}, nil // none is not unknown
 }

@@ -43,7 +43,7 @@ func readPair(path string) (*Pair, error) {
 		return nil, fmt.Errorf("%w at %s", ErrNoPair, path)
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", path, err) // links in a ring: the error does not say where
 	}
 	file, err := durable.ReadFile(real, maxSize)
 	if err != nil {
@@ -113,10 +113,23 @@ func (d Dir) Commit(kind Kind, pairPEM []byte, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := d.Disk.WriteFile(filepath.Join(d.Path, name), pairPEM, 0o600); err != nil {
-		return err
+	err = d.Disk.WriteFile(filepath.Join(d.Path, name), pairPEM, 0o600)
+	if err == nil {
+		err = d.Disk.Symlink(name, d.Current(kind))
 	}
-	return d.Disk.Symlink(name, d.Current(kind))
+	if err != nil {
+		return errors.Join(err, d.takeBack(kind, name))
+	}
+	return nil
+}
+
+// takeBack removes a pair that did not become the current one, so that attempts on a disk in trouble do not fill it. One that did,
+// though it may be lost in a power cut, stays.
+func (d Dir) takeBack(kind Kind, name string) error {
+	if target, err := os.Readlink(d.Current(kind)); err == nil && target != name || errors.Is(err, fs.ErrNotExist) {
+		return d.Disk.Remove(filepath.Join(d.Path, name))
+	}
+	return nil
 }
 
 // freeName returns a name that no file has: the names have a resolution of a second, and FileStore truncates the very file in

@@ -36,16 +36,23 @@ func (d Dir) Sweep(kinds []Kind, keep int, now time.Time) (removed []string, err
 		}
 	}
 	for _, kind := range kinds {
-		for _, path := range d.unused(kind, keep) {
+		unused, err := d.unused(kind, keep)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		for _, path := range unused {
 			remove(path)
 		}
 	}
 	return removed, errors.Join(errs...)
 }
 
-// unused returns the data files that no link names, without the keep newest readable ones.
-func (d Dir) unused(kind Kind, keep int) []string {
-	kept := d.linked()
+// unused returns the data files that no link names, without the keep newest readable ones. An error means that it cannot be told.
+func (d Dir) unused(kind Kind, keep int) ([]string, error) {
+	kept, err := d.linked()
+	if err != nil {
+		return nil, err
+	}
 	for i, pair := range d.Older(kind) {
 		if i < keep {
 			kept[pair.File] = true
@@ -53,26 +60,36 @@ func (d Dir) unused(kind Kind, keep int) []string {
 	}
 	var unused []string
 	for _, path := range d.dataFiles(kind) {
-		if real, err := filepath.EvalSymlinks(path); err == nil && !kept[real] {
-			unused = append(unused, path)
+		if real, err := filepath.EvalSymlinks(path); err != nil || kept[real] {
+			continue
 		}
+		if _, err := readPair(path); keep > 0 && Unread(err) {
+			continue // it may be one of those to keep
+		}
+		unused = append(unused, path)
 	}
-	return unused
+	return unused, nil
 }
 
 // linked returns the files that a link in the folder leads to. One that a crash left unfinished names nothing.
-func (d Dir) linked() map[string]bool {
+func (d Dir) linked() (map[string]bool, error) {
 	linked := map[string]bool{}
-	entries, _ := os.ReadDir(d.Path)
+	entries, err := os.ReadDir(d.Path)
+	if err != nil {
+		return nil, err // not "no links": the pair in use would pass for one that nothing needs
+	}
 	for _, entry := range entries {
 		if entry.Type()&os.ModeSymlink == 0 || durable.IsTemp(entry.Name()) {
 			continue
 		}
-		if real, err := filepath.EvalSymlinks(filepath.Join(d.Path, entry.Name())); err == nil {
+		switch real, err := filepath.EvalSymlinks(filepath.Join(d.Path, entry.Name())); {
+		case err == nil:
 			linked[real] = true
+		case Unread(err):
+			return nil, err
 		}
 	}
-	return linked
+	return linked, nil
 }
 
 func (d Dir) sweepable(path string, now time.Time) bool {

@@ -1,8 +1,10 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -10,6 +12,7 @@ import (
 	"slices"
 
 	"github.com/spf13/pflag"
+	yamlv2 "go.yaml.in/yaml/v2"
 	"sigs.k8s.io/yaml"
 )
 
@@ -46,6 +49,9 @@ func decode(text []byte, config *Config) error {
 	if err := checkCase(text); err != nil {
 		return err
 	}
+	if err := checkEnd(text); err != nil {
+		return err
+	}
 	if config.APIVersion != APIVersion || config.Kind != Kind {
 		return fmt.Errorf("says apiVersion %q, kind %q; expected are %q, %q", config.APIVersion, config.Kind, APIVersion, Kind)
 	}
@@ -65,6 +71,21 @@ func checkCase(text []byte) error {
 	}
 	if unknown := slices.Sorted(maps.Keys(given)); len(unknown) > 0 {
 		return fmt.Errorf("unknown field %q", unknown[0])
+	}
+	return nil
+}
+
+// checkEnd refuses what stands behind the first document, which sigs.k8s.io/yaml does not look at: whoever wrote it there means it.
+func checkEnd(text []byte) error {
+	documents := yamlv2.NewDecoder(bytes.NewReader(text))
+	var first, second any
+	if err := documents.Decode(&first); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if err := documents.Decode(&second); err == nil {
+		return errors.New("holds more than one YAML document; only one is read")
+	} else if !errors.Is(err, io.EOF) {
+		return fmt.Errorf("behind the first YAML document: %w", err)
 	}
 	return nil
 }

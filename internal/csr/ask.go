@@ -80,13 +80,17 @@ func (a *Asker) present(ctx context.Context, p *Pending) (*certificatesv1.Certif
 
 // wait looks at the object until its request has an end.
 func (a *Asker) wait(ctx context.Context, p *Pending, object *certificatesv1.CertificateSigningRequest) (Outcome, error) {
-	uid, look := object.UID, a.watch
+	uid, look, told := object.UID, a.watch, Approved(object)
 	for poll := pollFirst; ; {
-		if object.UID != uid {
+		if object.UID != uid || !p.ours(object, a.AsNode) {
 			return replaced(object), nil
 		}
 		if outcome := outcomeOf(object); outcome.Result != Waiting {
 			return outcome, nil
+		}
+		if Approved(object) != told { // while nobody watched
+			told = !told
+			a.Accepted(object)
 		}
 		latest, err := look(ctx, object)
 		if apierrors.IsForbidden(err) {
@@ -98,7 +102,7 @@ func (a *Asker) wait(ctx context.Context, p *Pending, object *certificatesv1.Cer
 			}
 			continue
 		}
-		if err != nil && ctx.Err() == nil && !apierrors.IsNotFound(err) {
+		if err != nil && ctx.Err() == nil && !errors.Is(err, errDeleted) {
 			// a watch that ended, whatever the reason (410 after a restart of the API server is the usual one): read, and decide
 			expired := apierrors.IsResourceExpired(err) || apierrors.IsGone(err)
 			latest, err = a.again(ctx, p.Name, rewatchPause)
@@ -107,7 +111,7 @@ func (a *Asker) wait(ctx context.Context, p *Pending, object *certificatesv1.Cer
 			}
 		}
 		switch {
-		case apierrors.IsNotFound(err):
+		case errors.Is(err, errDeleted), apierrors.IsNotFound(err):
 			return Outcome{Result: Deleted}, nil
 		case err != nil:
 			return Outcome{}, err
@@ -116,11 +120,17 @@ func (a *Asker) wait(ctx context.Context, p *Pending, object *certificatesv1.Cer
 	}
 }
 
-// errEnded says that a watch was ended by the server without a word about the request.
-var errEnded = errors.New("the watch ended")
+var (
+	// errEnded says that a watch was ended by the server without a word about the request.
+	errEnded = errors.New("the watch ended")
+	// errDeleted says that a watch has told of the object's end. An answer of 404 to the watch itself does not: it is for a read to say
+	// whether the object is there.
+	errDeleted = errors.New("the object was deleted")
+)
 
-// watch waits for a change from the version that is known, without a list. It returns the object when its request has an end,
-// NotFound when it was deleted, and any other error when it must be read again.
+// watch waits for a change from the version that is known, without a list. It returns the object when its request has an end or it
+// is not the one that was known, errDeleted when it was deleted, and any other error when it must be read again. Events about other
+// objects, which were not asked for, say nothing about this one.
 func (a *Asker) watch(ctx context.Context, object *certificatesv1.CertificateSigningRequest) (*certificatesv1.CertificateSigningRequest, error) {
 	limited, cancel := context.WithTimeout(ctx, watchDuration+watchGrace)
 	defer cancel()
@@ -136,21 +146,25 @@ func (a *Asker) watch(ctx context.Context, object *certificatesv1.CertificateSig
 		return nil, fmt.Errorf("watch certificate signing request %s at %s: %w", object.Name, a.API.Endpoint.Server, err)
 	}
 	defer stream.Stop()
+	approved := Approved(object)
 	for event := range stream.ResultChan() {
 		if event.Type == watch.Error {
 			return nil, apierrors.FromObject(event.Object)
 		}
 		seen, ok := event.Object.(*certificatesv1.CertificateSigningRequest)
-		if !ok || event.Type == watch.Bookmark {
+		if !ok || event.Type == watch.Bookmark || a.isObject("watch", seen, object.Name) != nil {
 			continue
 		}
 		if event.Type == watch.Deleted {
-			return nil, apierrors.NewNotFound(certificatesv1.Resource(resource), object.Name)
+			return nil, errDeleted
 		}
 		if outcome := outcomeOf(seen); outcome.Result != Waiting || seen.UID != object.UID {
 			return seen, nil
 		}
-		a.Accepted(seen)
+		if Approved(seen) != approved { // the rest of what may change is of no interest, however often it does
+			approved = !approved
+			a.Accepted(seen)
+		}
 	}
 	return nil, errors.Join(errEnded, ctx.Err())
 }
@@ -198,10 +212,13 @@ func (a *Asker) get(ctx context.Context, name string) (*certificatesv1.Certifica
 	return object, a.isObject("read", object, name)
 }
 
+// longestUID is far above a UUID's 36 characters. The UID is kept in the pending file.
+const longestUID = 128
+
 // isObject keeps the answer of something that is no API server, a health check's {"status": "ok"} say, from passing for an
 // object that is not ours: it decodes into an empty one.
 func (a *Asker) isObject(what string, object *certificatesv1.CertificateSigningRequest, name string) error {
-	if object.Name != name || object.UID == "" {
+	if object.Name != name || object.UID == "" || len(object.UID) > longestUID {
 		return fmt.Errorf("%s certificate signing request %s at %s: the answer is something else", what, name, a.API.Endpoint.Server)
 	}
 	return nil
@@ -212,6 +229,6 @@ func replaced(object *certificatesv1.CertificateSigningRequest) Outcome {
 		Result: Replaced,
 		Reason: "NotOurs",
 		Message: fmt.Sprintf("another certificate signing request stands under the name %s (uid %s, made by %s)",
-			object.Name, object.UID, object.Spec.Username),
+			object.Name, object.UID, Plain(object.Spec.Username)),
 	}
 }

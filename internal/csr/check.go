@@ -7,19 +7,16 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"k8s.io/client-go/util/cert"
 )
 
 // Check says what is wrong with an issued certificate: it must be for our key and subject, allow the asked use, and hold every
 // asked name. A client certificate's chain is not checked: its signer need not be the CA of the API server, whose word on it is
 // the proof.
 func (p *Pending) Check() (*x509.Certificate, error) {
-	chain, err := cert.ParseCertsPEM(p.CertificatePEM)
+	leaf, err := leafOf(p.CertificatePEM)
 	if err != nil {
 		return nil, fmt.Errorf("the signer's answer is no PEM certificate: %w", err)
 	}
-	leaf := chain[0]
 	public, err := p.PublicKey()
 	if err != nil {
 		return nil, err
@@ -39,8 +36,33 @@ func (p *Pending) Check() (*x509.Certificate, error) {
 		return nil, errors.New("the issued certificate is a CA's")
 	case !slices.Contains(leaf.ExtKeyUsage, usage) || leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0:
 		return nil, fmt.Errorf("the issued certificate may not be used for what was asked (%v)", p.Wish.Usages())
+	case len(leaf.UnhandledCriticalExtensions) > 0:
+		return nil, fmt.Errorf("the issued certificate has the critical extension %v, for which everybody would refuse it", leaf.UnhandledCriticalExtensions[0])
 	}
 	return leaf, p.checkNames(leaf)
+}
+
+// leafOf reads the signer's answer as strictly as the API server does (k8s.io/kubernetes pkg/apis/certificates/validation): blocks of
+// one certificate each, without headers, and no others. About anything else the readers of PEM differ: crypto/tls takes a block with
+// headers for the leaf, and client-go passes it over.
+func leafOf(text []byte) (*x509.Certificate, error) {
+	var leaf *x509.Certificate
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" || len(block.Headers) > 0 {
+			return nil, errors.New("it has blocks of another type, or with headers")
+		}
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		if leaf == nil {
+			leaf = certificate
+		}
+	}
+	if leaf == nil {
+		return nil, errors.New("it has none")
+	}
+	return leaf, nil
 }
 
 func (p *Pending) checkNames(leaf *x509.Certificate) error {

@@ -3,7 +3,9 @@ package csr
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -58,6 +60,18 @@ func outcomeOf(object *certificatesv1.CertificateSigningRequest) Outcome {
 		return Outcome{Result: Issued, CertificatePEM: object.Status.Certificate}
 	}
 	return Outcome{Result: Waiting}
+}
+
+// Plain makes words of others fit to be kept in the pending file, shown in STATUS= and printed on a terminal. The API server bounds
+// neither their length nor what they consist of, and a pending file that is too large to be read is a request that is lost.
+func Plain(words string) string {
+	words = strings.ToValidUTF8(words[:min(len(words), 2<<10)], "")
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, words)
 }
 
 // Approved says whether an approver has agreed, so that only the signer's work is missing.

@@ -29,6 +29,8 @@ type Pending struct {
 	Endpoint apiserver.Endpoint `json:"endpoint"`
 	// Name of the CertificateSigningRequest.
 	Name string `json:"name"`
+	// Made is when the key was made, by our clock.
+	Made time.Time `json:"made,omitzero"`
 	// UID and Accepted are of the object, once the API server has it.
 	UID      string    `json:"uid,omitempty"`
 	Accepted time.Time `json:"accepted,omitzero"`

@@ -40,13 +40,10 @@ func (d Disk) Lock(path, holder string) (*os.File, error) {
 		n, _ := f.Read(text)
 		return nil, &LockedError{Path: path, Holder: strings.TrimSpace(string(text[:n]))}
 	}
-	// written in place and not synced: it is read only by those who fail to get the lock, while the writer lives
-	err = f.Truncate(0)
-	if err == nil {
-		_, err = f.WriteAt([]byte(holder+"\n"), 0)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+	// Written in place and not synced: it is read only by those who fail to get the lock, while the writer lives. On a full disk the
+	// lock is held without a word about the holder.
+	if f.Truncate(0) == nil {
+		_, _ = f.WriteAt([]byte(holder+"\n"), 0)
 	}
 	return f, nil
 }

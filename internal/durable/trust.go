@@ -26,6 +26,11 @@ type File struct {
 // ReadFile reads a regular file of at most limit bytes, following links. It does not wait at a fifo or a device.
 func ReadFile(path string, limit int64) (File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if errors.Is(err, unix.ENXIO) { // what the kernel says of a socket: no such device
+		if info, statErr := os.Stat(path); statErr == nil {
+			return File{}, fmt.Errorf("read %s: %s, not a regular file", path, kindOf(info.Mode()))
+		}
+	}
 	if err != nil {
 		return File{}, err
 	}

@@ -49,8 +49,8 @@ type Bootstrap struct {
 	Source     Source
 	// SecretFile is the file other than Path that holds the secret: the tokenFile or the client key.
 	SecretFile string
-	// Mode of the file. Anything beyond 0600 should be narrowed.
-	Mode fs.FileMode
+	// Mode of Path, and of SecretFile if there is one: others should read neither ([Bootstrap.Narrow]).
+	Mode, SecretMode fs.FileMode
 
 	used map[string][]byte // path → the bytes that were read there, to delete only what was used
 }
@@ -159,9 +159,4 @@ func calling(kubeconfig, field, path string) string {
 		return "the file that " + field + " names"
 	}
 	return field + " " + path
-}
-
-// inFolder says whether path lies directly in the folder of the kubeconfig.
-func (b *Bootstrap) inFolder(path string) bool {
-	return filepath.Dir(path) == filepath.Dir(b.Path)
 }

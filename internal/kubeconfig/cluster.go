@@ -61,7 +61,9 @@ func caOf(cluster *clientcmdapi.Cluster) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		ca = file.Data
+		if ca = file.Data; len(ca) == 0 {
+			return nil, fmt.Errorf("%s is empty", field)
+		}
 	}
 	if len(ca) == 0 {
 		return nil, errors.New("has no CA (certificate-authority-data or certificate-authority): without it the server cannot be verified")

@@ -95,7 +95,7 @@ func (b *Bootstrap) readSecret(field, path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.used[path] = file.Data
+	b.used[path], b.SecretMode = file.Data, file.Info.Mode().Perm()
 	return file.Data, nil
 }
 

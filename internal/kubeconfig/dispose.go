@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -64,7 +65,7 @@ func (b *Bootstrap) disposeTokenFile(disk durable.Disk) (Disposed, error) {
 	if err != nil {
 		return Disposed{}, fmt.Errorf("delete the used tokenFile: %w", err)
 	}
-	if !b.inFolder(b.SecretFile) || durable.OwnerOf(info) != 0 && durable.OwnerOf(info) != os.Geteuid() {
+	if !inFolder(filepath.Dir(b.Path), b.SecretFile) || durable.OwnerOf(info) != 0 && durable.OwnerOf(info) != os.Geteuid() {
 		return Disposed{Exposed, b.SecretFile, "a tokenFile outside the kubeconfig's folder is not ours to delete; remove it if nothing else needs it"}, nil
 	}
 	return b.delete(disk, b.SecretFile)
@@ -76,9 +77,10 @@ func (b *Bootstrap) delete(disk durable.Disk, path string) (Disposed, error) {
 	if said != "" {
 		return Disposed{Exposed, path, said}, nil
 	}
+	link, _ := os.Readlink(path)
 	disposal, err := deleteUsed(disk, target, b.used[path])
 	if err == nil && disposal == Deleted && target != path {
-		disposal, err = deleteIf(disk, path, leadsNowhere)
+		disposal, err = deleteIf(disk, path, func(aside string) (bool, error) { return leadsNowhere(aside, link), nil })
 	}
 	if err != nil {
 		return Disposed{}, fmt.Errorf("delete the used bootstrap credential %s: %w", path, err)
@@ -90,9 +92,15 @@ func (b *Bootstrap) delete(disk durable.Disk, path string) (Disposed, error) {
 }
 
 // deletable returns the regular file to delete for path, or why none may be: what somebody else's name leads to stays.
+//
+// What is judged here by its path is changed by its path later. The way there is root's and ours alone (durable.TrustFolder), so
+// that nobody else can swap a folder in between.
 func deletable(path string) (target, refusal string) {
 	target = path
 	info, err := os.Lstat(path)
+	if err == nil && !inFolder(filepath.Dir(path), path) {
+		return "", `its path has ".." behind a link, so that it lies in another folder than it seems to; give it by its plain path`
+	}
 	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
 		if target, err = filepath.EvalSymlinks(path); err == nil {
 			info, err = os.Lstat(target)
@@ -121,24 +129,59 @@ func AsideName(path string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".used")
 }
 
-// deleteUsed deletes path if it holds the bytes used.
+// inFolder says whether path lies directly in folder, by its name and in truth: behind a link ".." is another folder than its
+// name says.
+func inFolder(folder, path string) bool {
+	there, err := os.Stat(folder)
+	if err != nil || filepath.Dir(path) != folder {
+		return false
+	}
+	dir, _ := filepath.Split(path)
+	here, err := os.Stat(cmp.Or(dir, "."))
+	return err == nil && os.SameFile(there, here)
+}
+
+// errBeingWritten says that somebody has the file open to change it: what arrives there next must not be lost.
+var errBeingWritten = errors.New("another program has it open for writing")
+
+// deleteUsed deletes path if it holds the bytes used, and is their only name: a link, or a second name, that was put there since
+// path was looked at would leave the secret where it leads.
 func deleteUsed(disk durable.Disk, path string, used []byte) (Disposal, error) {
-	return deleteIf(disk, path, func(aside string) bool {
-		file, err := durable.ReadFile(aside, maxSize)
-		return err == nil && bytes.Equal(file.Data, used)
+	return deleteIf(disk, path, func(aside string) (bool, error) {
+		f, err := os.OpenFile(aside, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		if err != nil {
+			return false, nil // a link, or nothing that can be read: not what was used
+		}
+		defer f.Close()
+		info, err := f.Stat()
+		if err != nil || !info.Mode().IsRegular() || durable.LinksOf(info) != 1 {
+			return false, err
+		}
+		if beingWritten(f) {
+			return false, errBeingWritten
+		}
+		data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
+		return bytes.Equal(data, used), err
 	})
 }
 
-// leadsNowhere says whether path is a link to what is not there.
-func leadsNowhere(path string) bool {
-	_, notLink := os.Readlink(path)
+// beingWritten says whether anybody has the file open for writing: the kernel grants a read lease only if nobody has. Where a
+// file system has no leases nobody can tell. The lease ends when f is closed.
+func beingWritten(f *os.File) bool {
+	_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
+	return errors.Is(err, unix.EAGAIN)
+}
+
+// leadsNowhere says whether path is still the link, and what it leads to is not there.
+func leadsNowhere(path, link string) bool {
+	text, notLink := os.Readlink(path)
 	_, err := os.Stat(path)
-	return notLink == nil && errors.Is(err, fs.ErrNotExist)
+	return notLink == nil && text == link && errors.Is(err, fs.ErrNotExist)
 }
 
 // deleteIf deletes path if it is the one. It is moved aside before it is looked at, so that a new one put in its place at any
 // moment is never deleted.
-func deleteIf(disk durable.Disk, path string, isTheOne func(aside string) bool) (Disposal, error) {
+func deleteIf(disk durable.Disk, path string, isTheOne func(aside string) (bool, error)) (Disposal, error) {
 	aside := AsideName(path)
 	if err := disk.Remove(aside); err != nil { // path is there or gone; what lies aside is older than either
 		return "", err
@@ -148,10 +191,11 @@ func deleteIf(disk durable.Disk, path string, isTheOne func(aside string) bool) 
 	} else if err != nil {
 		return "", err
 	}
-	if isTheOne(aside) {
+	it, err := isTheOne(aside)
+	if it && err == nil {
 		return Deleted, disk.Remove(aside)
 	}
-	return Newer, PutBack(disk, path)
+	return Newer, errors.Join(err, PutBack(disk, path))
 }
 
 // PutBack settles a credential that lies aside, as a crash during its disposal leaves it: it gets its name back, or, when a
@@ -169,11 +213,11 @@ func PutBack(disk durable.Disk, path string) error {
 }
 
 // Aside returns the files, of the bootstrap kubeconfig at path, the tokenFile that it names and what links there lead to, that
-// lie aside.
+// lie aside. What lies so in another folder is not ours.
 func Aside(path string) []string {
 	candidates := []string{path}
-	if file, err := durable.ReadFile(path, maxSize); err == nil {
-		if _, user, err := current(path, file.Data); err == nil && user.TokenFile != "" {
+	if file, err := durable.ReadTrusted(path, maxSize); err == nil {
+		if _, user, err := current(path, file.Data); err == nil && inFolder(filepath.Dir(path), user.TokenFile) {
 			candidates = append(candidates, user.TokenFile)
 		}
 	}
@@ -209,22 +253,4 @@ func endOf(path string) string {
 		return path
 	}
 	return end
-}
-
-// Narrow takes from the file at path, opened and judged once, the permissions of everybody but its owner. A link is not
-// followed, for what it leads to may be somebody else's.
-func Narrow(disk durable.Disk, path string) error {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() || durable.LinksOf(info) != 1 {
-		return fmt.Errorf("%s is not a regular file with one name", path)
-	}
-	return disk.Narrow(f, 0o600)
 }

@@ -3,6 +3,9 @@ package kubeconfig
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -84,15 +87,29 @@ func LoadKubelet(path string) (*Kubelet, error) {
 	return k, nil
 }
 
-// WriteKubelet makes path hold k, and says whether that changed anything.
+// WriteKubelet makes path hold k, and says whether that changed anything. What crashes left of earlier attempts goes.
 func WriteKubelet(disk durable.Disk, path string, k Kubelet) (changed bool, err error) {
 	data, err := k.Render()
 	if err != nil {
 		return false, fmt.Errorf("kubelet kubeconfig: %w", err)
 	}
+	sweepTemps(disk, path)
 	existing, err := durable.ReadFile(path, maxSize)
 	if err == nil && bytes.Equal(existing.Data, data) && existing.Info.Mode().Perm() == 0o600 {
 		return false, nil
 	}
 	return true, disk.WriteFile(path, data, 0o600)
+}
+
+// sweepTemps removes the temporary files that were to become path: it lies in no folder that is swept otherwise, and only the
+// agent that holds the cert-dir writes it. They hold no secret, so one that cannot be removed stops nothing.
+func sweepTemps(disk durable.Disk, path string) {
+	entries, _ := os.ReadDir(filepath.Dir(path))
+	for _, entry := range entries {
+		name := strings.TrimSuffix(entry.Name(), filepath.Ext(entry.Name()))
+		meant := strings.TrimSuffix(name, filepath.Ext(name))
+		if durable.IsTemp(entry.Name()) && meant == "."+filepath.Base(path) && entry.Type().IsRegular() {
+			_ = disk.Remove(filepath.Join(filepath.Dir(path), entry.Name()))
+		}
+	}
 }

@@ -34,6 +34,9 @@ func (o Observed) clientFindings(cfg config.Config, r *Report) {
 		next = Broken
 	}
 	switch {
+	case c.Unread != nil:
+		r.find(Broken, "the client certificate's files cannot be read: %v", c.Unread)
+		return
 	case c.Pair == nil && isMissing(c.PairErr):
 		r.find(next, "the node has no client certificate yet%s", o.remedy(cfg, next))
 	case c.Pair == nil:
@@ -65,6 +68,9 @@ func (o Observed) remedy(cfg config.Config, level Level) string {
 func (o Observed) servingFindings(r *Report) {
 	c := o.servingInUse()
 	switch {
+	case c.Unread != nil:
+		r.find(Broken, "the serving certificate's files cannot be read: %v", c.Unread)
+		return
 	case c.Pair == nil && isMissing(c.PairErr):
 		r.find(Waiting, "the node has no serving certificate yet")
 	case c.Pair == nil:

@@ -46,7 +46,7 @@ type Certificate struct {
 	// Pair is what the current link leads to; PairErr says why there is none to use.
 	Pair    *certdir.Pair
 	PairErr error
-	// Older is the newest other pair that is still valid, for when there is no Pair.
+	// Older is the newest other pair that is still valid, for when Pair is of no use.
 	Older *certdir.Pair
 	// Pending is the request under way; PendingErr says what is wrong with its file.
 	Pending    *csr.Pending
@@ -55,6 +55,9 @@ type Certificate struct {
 	Adopted *certdir.Pair
 	// Linked: the kubelet finds Pair under its own names.
 	Linked bool
+	// Unread is why one of the certificate's files cannot be read now; of the client's also the kubelet's kubeconfig and the CA
+	// files, which are stored with it. What the other fields say is then not the whole, and nothing follows from what they lack.
+	Unread error
 }
 
 // Observe reads the files that the settings name.
@@ -65,29 +68,42 @@ func Observe(cfg config.Config, now time.Time) Observed {
 	o.Client = observe(dir, csr.Client, certdir.Client, now)
 	o.Serving = observe(dir, csr.Serving, certdir.Serving, now)
 	o.Serving.Linked = dir.Linked()
-	if adopted, err := dir.RealPair(now); err == nil {
+	adopted, err := dir.RealPair(now)
+	if err == nil {
 		o.Serving.Adopted = adopted
 	}
+	o.Serving.unread(err)
 	o.Kubelet, o.KubeletErr = kubeconfig.LoadKubelet(cfg.Kubeconfig)
-	o.ServerCA, o.ClientCA = readCA(dir, dir.ServerCA()), readCA(dir, dir.ClientCA())
+	o.Client.unread(o.KubeletErr)
+	o.ServerCA, err = readCA(dir, dir.ServerCA())
+	o.Client.unread(err)
+	o.ClientCA, err = readCA(dir, dir.ClientCA())
+	o.Client.unread(err)
 	o.Bootstrap, o.BootstrapErr = kubeconfig.LoadBootstrap(cfg.BootstrapKubeconfig)
 	o.Aside = kubeconfig.Aside(cfg.BootstrapKubeconfig)
 	return o
 }
 
 // readCA returns a bundle that can be used. The kubelet does not start with one that holds no certificate.
-func readCA(dir certdir.Dir, path string) []byte {
+func readCA(dir certdir.Dir, path string) ([]byte, error) {
 	bundle, err := dir.ReadCA(path)
 	if err != nil || !x509.NewCertPool().AppendCertsFromPEM(bundle) {
-		return nil
+		return nil, err
 	}
-	return bundle
+	return bundle, nil
+}
+
+// unread notes an error if it says that a file cannot be read now. The first one stays.
+func (c *Certificate) unread(err error) {
+	if c.Unread == nil && certdir.Unread(err) {
+		c.Unread = err
+	}
 }
 
 func observe(dir certdir.Dir, kind csr.Kind, prefix certdir.Kind, now time.Time) Certificate {
 	c := Certificate{Kind: kind}
 	c.Pair, c.PairErr = dir.Read(prefix)
-	if c.PairErr != nil {
+	if !c.Usable(now) {
 		for _, older := range dir.Older(prefix) {
 			if now.Before(older.Leaf.NotAfter) {
 				c.Older = older
@@ -97,11 +113,15 @@ func observe(dir certdir.Dir, kind csr.Kind, prefix certdir.Kind, now time.Time)
 	}
 	file, err := dir.ReadPending(prefix)
 	if err == nil && file != nil {
-		c.Pending, err = csr.DecodePending(file)
+		if c.Pending, err = csr.DecodePending(file); err != nil {
+			err = fmt.Errorf("%s: %w", dir.PendingFile(prefix), err)
+		}
 	}
 	if err != nil {
 		c.Pending, c.PendingErr = nil, err
 	}
+	c.unread(c.PairErr)
+	c.unread(c.PendingErr)
 	return c
 }
 
