@@ -109,6 +109,10 @@ var theCA = sync.OnceValue(func() authority {
 
 // sign issues what a request asks for, from notBefore on for an hour.
 func (ca authority) sign(requestPEM []byte, usage x509.ExtKeyUsage, notBefore time.Time) []byte {
+	return ca.signFor(time.Hour, requestPEM, usage, notBefore)
+}
+
+func (ca authority) signFor(validity time.Duration, requestPEM []byte, usage x509.ExtKeyUsage, notBefore time.Time) []byte {
 	block, _ := pem.Decode(requestPEM)
 	request, err := x509.ParseCertificateRequest(block.Bytes)
 	if err != nil {
@@ -120,7 +124,7 @@ func (ca authority) sign(requestPEM []byte, usage x509.ExtKeyUsage, notBefore ti
 	}
 	template := &x509.Certificate{
 		SerialNumber: serial, Subject: request.Subject, DNSNames: request.DNSNames, IPAddresses: request.IPAddresses,
-		NotBefore: notBefore, NotAfter: notBefore.Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{usage},
+		NotBefore: notBefore, NotAfter: notBefore.Add(validity), KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{usage},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, request.PublicKey, ca.key)
 	if err != nil {

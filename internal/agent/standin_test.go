@@ -1,14 +1,17 @@
 package agent
 
 import (
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"fmt"
+	"encoding/pem"
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -29,13 +32,18 @@ type apiStandIn struct {
 	server *httptest.Server
 	url    string
 
+	// validity is for how long it issues certificates.
+	validity time.Duration
+
 	mu      sync.Mutex
 	objects map[string]*certificatesv1.CertificateSigningRequest
+	// ever are all objects that there ever were, the first of each name.
+	ever map[string]*certificatesv1.CertificateSigningRequest
 }
 
 func newAPIStandIn(t *testing.T) *apiStandIn {
 	t.Helper()
-	s := &apiStandIn{objects: map[string]*certificatesv1.CertificateSigningRequest{}}
+	s := &apiStandIn{validity: time.Hour, objects: map[string]*certificatesv1.CertificateSigningRequest{}, ever: map[string]*certificatesv1.CertificateSigningRequest{}}
 	mux := http.NewServeMux()
 	const path = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 	mux.HandleFunc("POST "+path, s.create)
@@ -85,10 +93,13 @@ func (s *apiStandIn) create(w http.ResponseWriter, r *http.Request) {
 		refuse(w, apierrors.NewAlreadyExists(certificatesv1.Resource("certificatesigningrequests"), object.Name))
 		return
 	default:
-		object.UID, object.ResourceVersion = types.UID(fmt.Sprintf("uid-%d", len(s.objects))), "1"
+		object.UID, object.ResourceVersion = types.UID(rand.Text()), "1"
 		object.CreationTimestamp, object.Spec.Username = metav1.Now(), who
 	}
 	s.objects[object.Name] = s.issued(object)
+	if s.ever[object.Name] == nil {
+		s.ever[object.Name] = s.objects[object.Name]
+	}
 	answer(w, http.StatusCreated, object)
 }
 
@@ -102,7 +113,7 @@ func (s *apiStandIn) issued(object *certificatesv1.CertificateSigningRequest) *c
 	if object.Spec.SignerName == csr.Serving.Signer() {
 		usage = x509.ExtKeyUsageServerAuth
 	}
-	object.Status.Certificate = theCA().sign(object.Spec.Request, usage, time.Now().Add(-time.Minute))
+	object.Status.Certificate = theCA().signFor(s.validity, object.Spec.Request, usage, time.Now().Add(-time.Minute))
 	return object
 }
 
@@ -149,6 +160,57 @@ func (s *apiStandIn) requestsOf(node string, kind csr.Kind) int {
 		}
 	}
 	return count
+}
+
+// names are the requests of a node that there are.
+func (s *apiStandIn) names(node string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(s.objects)) {
+		if strings.HasPrefix(name, node+"-kubelet-") {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// rewind is the time at which a node had made only these requests.
+func (s *apiStandIn) rewind(node string, names []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name := range s.objects {
+		if strings.HasPrefix(name, node+"-kubelet-") {
+			delete(s.objects, name)
+		}
+	}
+	for _, name := range names {
+		s.objects[name] = s.ever[name]
+	}
+}
+
+// forget is the cluster's clean-up of a node's requests of a kind.
+func (s *apiStandIn) forget(node string, kind csr.Kind) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, object := range s.objects {
+		if strings.HasPrefix(name, node+"-kubelet-") && object.Spec.SignerName == kind.Signer() {
+			delete(s.objects, name)
+		}
+	}
+}
+
+// request is what a request asks for, and whether it is one of this kind.
+func (s *apiStandIn) request(name string, kind csr.Kind) (*x509.CertificateRequest, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	object := s.ever[name]
+	block, _ := pem.Decode(object.Spec.Request)
+	request, err := x509.ParseCertificateRequest(block.Bytes)
+	if err != nil {
+		panic(err)
+	}
+	return request, object.Spec.SignerName == kind.Signer()
 }
 
 func refuse(w http.ResponseWriter, err *apierrors.StatusError) {
