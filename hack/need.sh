@@ -1,8 +1,15 @@
 #!/usr/bin/env bash
-# need.sh THING says plainly what this machine lacks, and exits 1. THING is go, git, cc or assets.
+# need.sh THING says plainly what this machine lacks, and exits 1. THING is go, git, cc, strace or assets.
 set -euo pipefail
 
 missing() { printf 'missing: %s\n' "$@" >&2; exit 1; }
+
+# install WHY PACKAGE... tries to install Debian packages, where that is possible.
+install() {
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 0
+  echo "$1: installing ${*:2}"
+  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${@:2}" >/dev/null || true
+}
 
 need_go() {
   local want=1.26 have
@@ -20,11 +27,15 @@ need_git() {
 need_cc() {
   compiles() { printf '#include <stdlib.h>\nint main(void) { return 0; }\n' | $(go env CC) -x c -o /dev/null - 2>/dev/null; }
   compiles && return
-  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    echo "no C compiler, which go test -race needs: installing gcc and libc6-dev"
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends gcc libc6-dev >/dev/null || true
-  fi
+  install "no C compiler, which go test -race needs" gcc libc6-dev
   compiles || missing "a C compiler with the C library's headers, for go test -race (Debian: apt-get install gcc libc6-dev; Fedora: dnf install gcc)"
+}
+
+# One test compares what the agent says it does to its files with what the kernel sees.
+need_strace() {
+  command -v strace >/dev/null && return
+  install "no strace, which a test compares the agent with" strace
+  command -v strace >/dev/null || missing "strace (Debian: apt-get install strace; Fedora: dnf install strace)"
 }
 
 need_assets() {

@@ -29,7 +29,10 @@ type launch struct {
 func newLauncher() *launcher {
 	l := &launcher{commands: make(chan launch)}
 	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		// Given back at the end, and not ended with the goroutine: before it was locked the thread may have started other programs,
+		// of a test say, which PR_SET_PDEATHSIG would kill with it.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 		for next := range l.commands {
 			next.started <- next.command.Start()
 		}

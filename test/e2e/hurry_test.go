@@ -47,14 +47,9 @@ type hurriedDaemon struct {
 // on by itself within a second or two.
 func (n *node) startHurried(c *hurriedClock, args ...string) hurriedDaemon {
 	n.t.Helper()
-	given, settings := pflag.NewFlagSet("", pflag.ContinueOnError), config.Default()
-	config.Bind(given, &settings)
-	must(n.t, given.Parse(n.command(n.t.Context(), nil, args...).Args[1:]))
-	cfg, err := config.Load("", given)
-	must(n.t, err)
 	d := &daemon{t: n.t, node: n, ended: make(chan struct{}), started: time.Now()}
 	a := agent.New(agent.Options{
-		Config: cfg, Clock: c, Log: slog.New(slog.NewTextHandler(d, nil)), Notify: d.notify, UserAgent: "bootstrap-agent/hurried",
+		Config: n.configuration(args...), Clock: c, Log: slog.New(slog.NewTextHandler(d, nil)), Notify: d.notify, UserAgent: "bootstrap-agent/hurried",
 	})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(n.t.Context()))
 	go func() {
@@ -75,6 +70,17 @@ func (n *node) startHurried(c *hurriedClock, args ...string) hurriedDaemon {
 		}
 	})
 	return hurriedDaemon{d, end}
+}
+
+// configuration is what the node's flags, and these, make of the defaults.
+func (n *node) configuration(args ...string) config.Config {
+	n.t.Helper()
+	given, settings := pflag.NewFlagSet("", pflag.ContinueOnError), config.Default()
+	config.Bind(given, &settings)
+	must(n.t, given.Parse(n.command(n.t.Context(), nil, args...).Args[1:]))
+	cfg, err := config.Load("", given)
+	must(n.t, err)
+	return cfg
 }
 
 // notify takes what a service manager would be told.
