@@ -23,6 +23,7 @@ func TestDecideClient(t *testing.T) {
 	expired := func(s *scene) { s.o.Client.Pair = pairFor(nodeUser, 0) }
 	damaged := func(s *scene) { s.o.Client.Pair, s.o.Client.PairErr = nil, errBad }
 	older := func(s *scene) { s.o.Client.Older = pairFor(nodeUser, time.Hour) }
+	olderExpired := func(s *scene) { s.o.Client.Older = pairFor(nodeUser, -2*time.Hour) }
 	renamed := func(s *scene) { s.o.Node, s.wish.NodeName = "worker-2", "worker-2" }
 	since := func(d time.Duration) func(*scene) { return func(s *scene) { s.m.mismatchSince = noon.Add(-d) } }
 
@@ -86,7 +87,8 @@ func TestDecideClient(t *testing.T) {
 		{"a credential, and trouble with the disk", newcomer, []func(*scene){waiting}, waitRetry},
 		{"a credential, and trouble with the disk that is over", newcomer, []func(*scene){due}, makePending},
 		{"expired, and a credential", member, []func(*scene){expired, credential}, makePending},
-		{"expired, and an older pair, which expired before", member, []func(*scene){expired, older, credential}, makePending},
+		{"expired, and an older pair, which is valid for longer", member, []func(*scene){expired, older, credential}, useOlder},
+		{"expired, and an older pair, which expired before", member, []func(*scene){expired, olderExpired, credential}, makePending},
 		{"damaged, and a credential", member, []func(*scene){damaged, credential}, makePending},
 		{"a request", newcomer, []func(*scene){pending()}, ask},
 		{"a request that the API server has", newcomer, []func(*scene){pending(accepted)}, ask},

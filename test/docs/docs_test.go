@@ -12,6 +12,7 @@ import (
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/config"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/rotate"
+	"github.com/bootstrap-agent/bootstrap-agent/test/found"
 	"github.com/bootstrap-agent/bootstrap-agent/test/scenarios"
 )
 
@@ -31,6 +32,26 @@ func TestThePageOnFailuresHasEveryScenario(t *testing.T) {
 		fmt.Fprintf(&table, "| %s | %s | %s | %d | %s |\n", s.Name, s.What, code(s.Says), s.OnceExit, s.Daemon)
 	}
 	compare(t, "../../docs/failures.md", "scenarios", table.String())
+}
+
+func TestThePageOnTheDiskHasEveryFileEveryStateAndEveryRow(t *testing.T) {
+	const page = "../../docs/on-disk.md"
+	var files, states, rows strings.Builder
+	files.WriteString("| name here | path | on a node that is |\n|---|---|---|\n")
+	for _, f := range found.Files {
+		fmt.Fprintf(&files, "| %s | %s | %s |\n", f.Name, code(f.Path), f.Around)
+	}
+	compare(t, page, "files", files.String())
+	states.WriteString("| state | what it is |\n|---|---|\n")
+	for _, s := range found.States {
+		fmt.Fprintf(&states, "| %s | %s |\n", s.Name, s.What)
+	}
+	compare(t, page, "states", states.String())
+	rows.WriteString("| file | found | credential | the agent | and says | `run --once` |\n|---|---|---|---|---|---|\n")
+	for _, row := range found.Rows {
+		fmt.Fprintf(&rows, "| %s | %s | %s | %s | %s | %d |\n", strings.Join(row.Files, "; "), found.List(row), row.Credential, row.Outcome, code(row.Says), row.Exit)
+	}
+	compare(t, page, "found", rows.String())
 }
 
 func TestThePageOnFailuresHasTheRetryPolicy(t *testing.T) {

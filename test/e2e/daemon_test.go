@@ -48,13 +48,20 @@ func (n *node) start(args ...string) *daemon {
 	d.cmd.Stdout, d.cmd.Stderr = d, d
 	d.cmd.WaitDelay = 200 * time.Millisecond // an exec plugin that outlives the agent has its standard error
 	must(n.t, d.cmd.Start())
-	go d.listen(listener)
+	heard := make(chan struct{})
+	go func() {
+		defer close(heard)
+		d.listen(listener)
+	}()
 	go func() {
 		_ = d.cmd.Wait()
+		hangUp(listener) // and what the agent said last is heard before
+		<-heard
 		listener.Close()
 		close(d.ended)
 	}()
 	n.t.Cleanup(func() {
+		n.assertProcessIsClean(d.cmd)
 		d.kill()
 		os.RemoveAll(folder)
 		fmt.Fprintln(&n.said, d.cmd.Args, d.log(), d.statuses())
@@ -75,11 +82,24 @@ func (d *daemon) Write(text []byte) (int, error) {
 	return d.output.Write(text)
 }
 
+// hungUp is the last message of a socket.
+const hungUp = "THE TEST HANGS UP"
+
+func hangUp(listener *net.UnixConn) {
+	c, err := net.Dial("unixgram", listener.LocalAddr().String())
+	if err != nil {
+		listener.Close()
+		return
+	}
+	defer c.Close()
+	_, _ = c.Write([]byte(hungUp))
+}
+
 func (d *daemon) listen(listener *net.UnixConn) {
 	buffer := make([]byte, 64<<10)
 	for {
 		size, err := listener.Read(buffer)
-		if err != nil {
+		if err != nil || string(buffer[:size]) == hungUp {
 			return
 		}
 		d.mu.Lock()

@@ -31,12 +31,18 @@ type node struct {
 	dir  string
 	// program is the agent to run: agentProgram, unless a test measures time.
 	program string
+	// through is what starts the program, if not the test itself, e.g. setpriv.
+	through []string
 	// flags of every command, besides those that say where the files are.
 	flags   []string
 	secrets [][]byte
+	// sent are the requests that the test itself has made in the node's name.
+	sent map[string]bool
 	// mayKeep are files that may hold a secret at the end.
 	mayKeep []string
-	said    bytes.Buffer
+	// told are the secrets in what was written as its bootstrap kubeconfig.
+	told []string
+	said bytes.Buffer
 }
 
 // newNode returns a machine with a name of its own and no credential. When the test ends, no byte of a secret may be left in
@@ -84,6 +90,7 @@ func (n *node) bootstrapVia(server string, user clientcmdapi.AuthInfo) {
 
 func (n *node) write(path string, content []byte, mode fs.FileMode) {
 	n.t.Helper()
+	n.tell(path, content)
 	must(n.t, os.MkdirAll(filepath.Dir(path), 0o755))
 	temp := path + ".new"
 	must(n.t, os.WriteFile(temp, content, mode))
@@ -111,7 +118,8 @@ func (n *node) staticToken(user controlplane.User) clientcmdapi.AuthInfo {
 func (n *node) command(ctx context.Context, command []string, args ...string) *exec.Cmd {
 	all := append(slices.Clone(command), "--bootstrap-kubeconfig="+n.bootstrapFile(), "--kubeconfig="+n.kubeconfig(), "--cert-dir="+n.certDir().Path)
 	all = append(append(all, n.flags...), args...)
-	c := exec.CommandContext(ctx, n.program, all...)
+	all = append(append(slices.Clone(n.through), n.program), all...)
+	c := exec.CommandContext(ctx, all[0], all[1:]...)
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return c
 }
@@ -252,6 +260,7 @@ func (n *node) files() []string {
 
 // assertNoSecretLeft looks for every secret in everything that the node's agents said and left.
 func (n *node) assertNoSecretLeft() {
+	n.assertTalkIsClean()
 	for _, secret := range n.secrets {
 		if bytes.Contains(n.said.Bytes(), secret) {
 			n.t.Errorf("a secret is in what the agent said")

@@ -125,7 +125,7 @@ func TestAnIdentityThatLacksAFileIsNotCalledComplete(t *testing.T) {
 	n.bootstrap(n.secretToken())
 	n.approveServing(0)
 	n.expect(n.once(), 0)
-	for _, path := range []string{n.kubeconfig(), n.certDir().ServerCA(), n.certDir().ClientCA()} {
+	for _, path := range []string{n.kubeconfig(), n.certDir().ServerCA()} {
 		must(t, os.Rename(path, path+".away"))
 		d := n.start()
 		d.awaitReady() // for the kubelet is not held back when there is nothing to wait for
@@ -133,9 +133,11 @@ func TestAnIdentityThatLacksAFileIsNotCalledComplete(t *testing.T) {
 		d.kill()
 		must(t, os.Rename(path+".away", path))
 	}
+	must(t, os.Remove(n.certDir().ClientCA())) // which the kubeconfig's CA, since it signed the identity, can take the place of
 	d := n.start()
 	d.awaitReady()
 	d.awaitLog(complete)
+	n.assertThere(n.certDir().ClientCA())
 }
 
 // plain is the agent as it is shipped, without the race detector, which makes everything several times slower.
