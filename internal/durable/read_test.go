@@ -25,7 +25,7 @@ func TestOnlyARegularFileIsRead(t *testing.T) {
 		filepath.Join(dir, "folder"): "a folder, not a regular file",
 		fifo:                         "a fifo, not a regular file",
 		"/dev/zero":                  "a device, not a regular file",
-		socket:                       "no such device",
+		socket:                       "a socket, not a regular file",
 	} {
 		f, err := readInTime(t, path)
 		switch {

@@ -108,6 +108,17 @@ var All = []Scenario{
 	{"kubeconfig-readable-by-others", "others may read it", "could be read by others", done, GoesOn},
 	{"token-file-missing", "the tokenFile that it names is not there", "does not exist", needsPerson, GoesOn},
 
+	// the disk
+	{"disk-full", "the disk of the cert-dir is full", "no space left on device", notInTime, GoesOn},
+	{"disk-out-of-inodes", "the disk of the cert-dir runs out of inodes while the agent waits", "no space left on device", notInTime, GoesOn},
+	{"disk-read-only", "the cert-dir becomes read-only while the agent waits, or before it starts (run --once)", "read-only file system", misuse, GoesOn},
+	{"disk-full-after-the-client", "the disk of the cert-dir fills up when the client certificate is stored and the serving one is not", "no space left on device", placeholder, GoesOn},
+	{"kubeconfig-folder-read-only", "the folder of the kubelet's kubeconfig is read-only", "read-only file system", notInTime, GoesOn},
+	{"bootstrap-folder-read-only", "the folder of the bootstrap kubeconfig is read-only when that is to be deleted", "the used bootstrap credential is still on the disk", done, GoesOn},
+	{"open-files-used-up", "the agent may open no more files", "too many open files", notInTime, GoesOn},
+	{"file-size-limited", "the agent may write no files", "file too large", notInTime, GoesOn},
+	{"files-unreadable-for-a-while", "the files of a node that has joined cannot be read for a while", "too many open files", done, GoesOn},
+
 	// flags, configuration file, cert-dir
 	{"cert-dir-a-file", "a file stands at the cert-dir's path", "cert-dir", misuse, Ends},
 	{"cert-dir-unwritable", "the cert-dir cannot be written", "not writable", misuse, Ends},
