@@ -163,6 +163,39 @@ func TestAKubeletsKubeconfigThatCannotBeWrittenStaysAsItWas(t *testing.T) {
 	}
 }
 
+// The kubeconfig's folder is swept by nobody else.
+func TestWhatACrashLeftOfAKubeletsKubeconfigGoesWithTheNextOne(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "kubelet.kubeconfig")
+	dead := false
+	crash := durable.Disk{Before: func(op durable.Op) error {
+		if dead = dead || op.Call == "rename"; dead {
+			return errors.New("switched off")
+		}
+		return nil
+	}}
+	if _, err := kubeconfig.WriteKubelet(crash, path, kubelet()); err == nil {
+		t.Fatal("no crash")
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) != 1 {
+		t.Fatalf("the crash left %q", left)
+	}
+	others := []string{"notes.tmp", ".kubelet.kubeconfig.tmp", ".kubelet.kubeconfig.2.ABCDEFGHIJKLMNOPQRSTUVWXYZ.tmp", ".admin.conf.ABCDEFGHIJKLMNOPQRSTUVWXYZ.tmp"}
+	for _, name := range others {
+		must(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+	}
+	for range 2 {
+		_, err := kubeconfig.WriteKubelet(durable.Disk{}, path, kubelet())
+		must(t, err)
+		entries, err := os.ReadDir(dir)
+		must(t, err)
+		if len(entries) != len(others)+1 {
+			t.Errorf("there are %v, expected %s and %q", entries, path, others)
+		}
+	}
+}
+
 func TestABadKubeletKubeconfigIsRefused(t *testing.T) {
 	t.Parallel()
 	f := newFolder(t)

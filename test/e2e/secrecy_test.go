@@ -135,7 +135,11 @@ func (n *node) begin(c *exec.Cmd) *daemon {
 		_ = c.Wait()
 		close(d.ended)
 	}()
-	n.t.Cleanup(d.kill)
+	n.t.Cleanup(func() {
+		n.assertProcessIsClean(c)
+		d.kill()
+		fmt.Fprintln(&n.said, d.log())
+	})
 	return d
 }
 
