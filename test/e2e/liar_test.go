@@ -52,6 +52,8 @@ type issue struct {
 	template *x509.Certificate
 	key      any
 	denied   bool
+	// text changes the PEM text of the certificate.
+	text func(good []byte) []byte
 }
 
 // newLiar makes a node whose API server is a liar. Without a lie the node would join.
@@ -178,6 +180,9 @@ func (l *liar) issue(object *certificatesv1.CertificateSigningRequest) (*certifi
 		return object, nil
 	}
 	object.Status.Certificate = pemOf(der)
+	if i.text != nil {
+		object.Status.Certificate = i.text(object.Status.Certificate)
+	}
 	object.Status.Conditions = []certificatesv1.CertificateSigningRequestCondition{{Type: certificatesv1.CertificateApproved, Status: "True"}}
 	return object, err
 }
@@ -197,10 +202,7 @@ func (l *liar) get(w http.ResponseWriter, name string) {
 
 // watch tells of what was issued; that is all that ever happens here.
 func (l *liar) watch(w http.ResponseWriter, r *http.Request) {
-	l.mu.Lock()
-	object := l.objects[strings.TrimPrefix(r.URL.Query().Get("fieldSelector"), "metadata.name=")]
-	l.mu.Unlock()
-	if object != nil {
+	if object := l.object(strings.TrimPrefix(r.URL.Query().Get("fieldSelector"), "metadata.name=")); object != nil {
 		answerJSON(w, http.StatusOK, map[string]any{"type": "MODIFIED", "object": object})
 	}
 }
@@ -234,6 +236,27 @@ func (l *liar) tell(twist func(*issue), review http.HandlerFunc) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.twist, l.review = twist, review
+}
+
+// object is a copy of the request of that name, as it was answered; nil if there is none.
+func (l *liar) object(name string) *certificatesv1.CertificateSigningRequest {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.objects[name].DeepCopy()
+}
+
+// reissue has every request answered again, as the liar is told now.
+func (l *liar) reissue() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for name, object := range l.objects {
+		object.Status = certificatesv1.CertificateSigningRequestStatus{}
+		issued, err := l.issue(object)
+		if err != nil {
+			l.t.Error(err)
+		}
+		l.objects[name] = issued
+	}
 }
 
 // tellIssued ends the silence about what was issued.

@@ -60,6 +60,18 @@ func (p *Proxy) Hang() *Recording {
 	return p.change(func(m *mode) { m.each(func(net.Conn) {}) })
 }
 
+// Raw has each connection handled as it is, TLS handshake and all, and closed when that ends. It is for what no HTTP server does.
+func (p *Proxy) Raw(handle func(net.Conn)) *Recording {
+	return p.change(func(m *mode) {
+		m.each(func(connection net.Conn) {
+			p.tasks.Go(func() {
+				defer connection.Close()
+				handle(connection)
+			})
+		})
+	})
+}
+
 // Handler terminates TLS with the given certificate and answers with the handler, over HTTP/1.1 and HTTP/2. A client
 // certificate is asked for and not verified. A nil handler answers 404. With a certificate that is expired, not yet valid or of
 // an unknown CA no request arrives, but connections are counted.
