@@ -178,6 +178,8 @@ func TestTheFileIsReadStrictly(t *testing.T) {
 		{"only a comment", "# nodeIP\n", `apiVersion ""`},
 		{"no kind", "apiVersion: bootstrap-agent.io/v1alpha1\n", `kind ""`},
 		{"no apiVersion", "kind: BootstrapAgentConfiguration\n", `apiVersion ""`},
+		{"a second document", header + "---\nonce: true\n", "more than one YAML document"},
+		{"a line behind JSON", `{"apiVersion": "bootstrap-agent.io/v1alpha1", "kind": "BootstrapAgentConfiguration"}` + "\nonce: true\n", "behind the first YAML document"},
 		{"another kind", strings.Replace(header, "BootstrapAgent", "Kubelet", 1), `kind "KubeletConfiguration"`},
 		{"another version", strings.Replace(header, "v1alpha1", "v1", 1), `apiVersion "bootstrap-agent.io/v1"`},
 	}
