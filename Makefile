@@ -31,12 +31,20 @@ build: need-go ## bin/bootstrap-agent, static
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(version)" -o bin/bootstrap-agent ./cmd/bootstrap-agent
 
 .PHONY: test
-test: need-go need-git need-cc control-plane build ## every test, with the race detector, against a real control plane
+test: need-go need-git need-cc need-strace control-plane build ## every test, with the race detector, against a real control plane
 	hack/test.sh
 
 .PHONY: soak
-soak: need-go need-git need-cc control-plane ## the tests with nothing left out: every generated state, waits above a minute (more than an hour)
+soak: need-go need-git need-cc need-strace control-plane ## the tests with nothing left out: every generated state, waits above a minute (more than an hour)
 	SOAK=1 CGO_ENABLED=1 go test -race -timeout 3h -p 1 -count=1 ./internal/... ./test/e2e
+
+.PHONY: fuzz
+fuzz: need-go ## each fuzz target for FUZZTIME (30s), one after another
+	hack/fuzz.sh $(or $(FUZZTIME),30s)
+
+.PHONY: mutate
+mutate: need-go ## breaks what writes to the disk, in a copy, in every way there is a rule for, and shows which test notices (about an hour)
+	go run ./test/mutate
 
 .PHONY: lint
 lint: bin/tools/golangci-lint ## style and suspicious code (.golangci.yml); the rules of the design are tests: test/design
@@ -75,6 +83,6 @@ bin/tools/golangci-lint: tools/go.mod tools/go.sum
 	@echo "building golangci-lint from tools/go.mod: about two minutes, once"
 	@go -C tools build -o ../bin/tools/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
-.PHONY: need-go need-git need-cc need-assets
-need-go need-git need-cc need-assets: need-%:
+.PHONY: need-go need-git need-cc need-strace need-assets
+need-go need-git need-cc need-strace need-assets: need-%:
 	@hack/need.sh $*
