@@ -1,0 +1,94 @@
+package docs
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// promises are what users rely on, and the tests that fail when it does not hold.
+var promises = []struct {
+	promise string
+	tests   []string
+}{
+	{"One request for each certificate, whenever the agent is killed: at every file and network system call of the real program, with another token, a restarted API server, a lost answer", []string{
+		"TestAKillAtAnySystemCallOfAJoinCostsNothingAndAsksForNothingTwice", "TestAKillAtAnySystemCallBeforeTheApprovalCostsNothingAndAsksForNothingTwice",
+		"TestTokensReplacedAndAnAPIServerRestartedBetweenTheKillsMakeNoOtherRequest", "TestAnAnswerLostAndAKillMakeNoOtherRequest",
+		"TestACrashAtAnyOperationLosesNothingAndAsksForNothingTwice",
+	}},
+	{"Nothing is lost when the power goes: an identity, or the way to one, is always there", []string{
+		"TestAPowerCutAtAnyMomentLosesNothing", "TestAPowerCutAfterAKillLosesNothing", "TestAPowerCutAfterASyncThatFailedLosesNothing",
+	}},
+	{"What is said about the files is what the kernel sees", []string{
+		"TestTheRecordedFileOperationsAreThoseThatTheKernelSees", "TestEveryOperationThatIsAnnouncedIsMadeThenAndNoOther",
+	}},
+	{"Whatever is found on the disk is healed, used or said, and never made worse ([the table](on-disk.md))", []string{
+		"TestWhateverTheAgentFindsOnTheDiskItDoesAsItsRowSays", "TestTheAgentComesToRestWhateverIsOnTheDisk",
+	}},
+	{"A disk that is full, failing or read-only costs time and nothing else, and what cannot be read is not taken for missing", []string{
+		"TestADiskInTroubleLosesNothingIsSaidAndIsGotOverByItself", "TestAFileThatCannotBeReadForAWhileIsNotTakenForMissing",
+		"TestOneFailingOperationIsOnlyADelay", "TestEveryScenarioEndsAsItsRowSays",
+	}},
+	{"The credential goes when it has been used, and a newer one never ([the table](credential.md))", []string{
+		"TestEveryCredentialHasItsFate", "TestANewCredentialSurvivesTheDeletionOfTheOldOne", "TestAfterAnyTwoCrashesTheNewestCredentialIsUsedAndNoneIsForgotten",
+	}},
+	{"Nothing outside the agent's own files is deleted, renamed or given another mode", []string{
+		"TestWhatLiesOutsideIsNeverTouched", "TestWhatLiesOutsideIsNeverTouchedWheneverTheWayThereAppears", "TestASweepTakesOnlyOldFilesOfOursThatNothingNeeds",
+	}},
+	{"No secret leaves the process: no log, error, argument, child's environment or core holds one", []string{
+		"TestNoByteOfASecretLeavesTheProcess", "TestTheProcessIsClosedBeforeItOpensAnything", "TestADaemonThatDiesInUseOfTheCredentialTellsNothing",
+		"TestNoCoreGoesThroughAPipe", "TestAnExecPluginIsGivenNothingButTheEnvironment", "TestNoErrorRepeatsTheToken",
+	}},
+	{"Nothing that is said over the wire becomes current unless it is what was asked for, and no server learns a secret that is not for it", []string{
+		"TestNoLieIsTakenForTheTruth", "TestALieAboutTheTimeIsNotBelievedForEver", "TestWhenTheLyingEndsTheSameAgentJoins", "TestMoreThanWhatWasAskedForDoesNotStopANode",
+	}},
+	{"No input breaks a reader", []string{
+		"FuzzBootstrapKubeconfig", "FuzzLoadKubelet", "FuzzConfigurationFile", "FuzzParsePair", "FuzzDecodePending", "FuzzDamagedPending",
+		"FuzzIssuedCertificate", "FuzzSweep", "FuzzDateHeader",
+	}},
+}
+
+func TestThePageOnPromisesNamesTestsThatThereAre(t *testing.T) {
+	there := everyTest(t)
+	var table strings.Builder
+	table.WriteString("| promise | shown by |\n|---|---|\n")
+	for _, p := range promises {
+		var names []string
+		for _, name := range p.tests {
+			if there[name] == "" {
+				t.Errorf("%s: there is no %s", p.promise, name)
+			}
+			names = append(names, fmt.Sprintf("[`%s`](../%s)", name, there[name]))
+		}
+		fmt.Fprintf(&table, "| %s | %s |\n", p.promise, strings.Join(names, "<br>"))
+	}
+	compare(t, "../../docs/promises.md", "promises", table.String())
+}
+
+var testName = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
+
+// everyTest returns the project's tests and fuzz targets, with the file of each.
+func everyTest(t *testing.T) map[string]string {
+	t.Helper()
+	there := map[string]string{}
+	for _, top := range []string{"cmd", "internal", "test"} {
+		err := filepath.WalkDir(filepath.Join("../..", top), func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			content, err := os.ReadFile(path)
+			for _, match := range testName.FindAllStringSubmatch(string(content), -1) {
+				there[match[1]] = strings.TrimPrefix(path, "../../")
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return there
+}
