@@ -33,10 +33,7 @@ func (a *Agent) actCredential(ctx context.Context, o status.Observed) (changed b
 // settleAside tries again quietly, for a file system that is read-only stays so until a person acts.
 func (a *Agent) settleAside(o status.Observed) (changed bool) {
 	m := &a.credential
-	err := a.syncFound()
-	if err == nil {
-		err = a.settle(o)
-	}
+	err := a.settle(o)
 	if err == nil {
 		m.succeed()
 		return true

@@ -56,6 +56,28 @@ func TestAStartSweepsWhatNothingNeedsAndKeepsThePreviousClientPair(t *testing.T)
 	}
 }
 
+// A daemon that runs for years commits again and again, and starts once.
+func TestACommitLeavesOneClientPairBesideTheNewOne(t *testing.T) {
+	t.Parallel()
+	api := newAPIStandIn(t)
+	other := newJoiner(t, api, "swept-other", false)
+	must(t, other.run(func(durable.Op) error { return nil }, clock.RealClock{}))
+	pair, err := other.dir.Read(certdir.Client)
+	must(t, err)
+	j := newJoiner(t, api, "swept-commit", false)
+	littered := false
+	must(t, j.run(func(op durable.Op) error {
+		if !littered && strings.HasPrefix(filepath.Base(op.Path), ".kubelet-client-2") { // it commits, and has swept at its start
+			littered = true
+			j.litter(pair.PEM)
+		}
+		return nil
+	}, clock.RealClock{}))
+	if unreadable, previous := litter[0].name, litter[1].name; !littered || j.exists(filepath.Join(j.cfg.CertDir, unreadable)) || !j.exists(filepath.Join(j.cfg.CertDir, previous)) {
+		t.Errorf("%s should be gone and %s be there", unreadable, previous)
+	}
+}
+
 // litter puts an hour-old file at each name: a pair, or in those of the first of January one that cannot be read.
 func (j *joiner) litter(pair []byte) {
 	j.t.Helper()

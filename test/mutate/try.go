@@ -20,7 +20,7 @@ import (
 
 // patience is how many times as long as without a mistake, and a moment more, tests may take. What hangs is caught.
 const (
-	patience = 5
+	patience = 3
 	moment   = 30 * time.Second
 )
 
