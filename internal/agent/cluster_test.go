@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -61,6 +62,19 @@ func TestABootstrapKubeconfigBesideAnIdentityIsJudgedByItsServersAnswer(t *testi
 		if step := decideCredential(after, s.agent.credential, false); c.same != (step == dispose) {
 			t.Errorf("%s: next %q", c.name, step)
 		}
+	}
+}
+
+// Who may call the kubelet was decided before, perhaps by a person; another way to the same cluster is no reason to change it.
+func TestAnotherAddressOfTheClusterDoesNotChangeWhoMayCallTheKubelet(t *testing.T) {
+	m := newMaterial(t)
+	s, _ := settled(t, m, true)
+	chosen := append([]byte("# chosen by a person\n"), theCA().pem...)
+	must(t, s.agent.dir.WriteCA(s.agent.dir.ClientCA(), chosen))
+	o := s.agent.observe()
+	s.agent.compared(o.Bootstrap.Fingerprint(), o.Bootstrap.Endpoint, apiserver.User{Name: nodeUser, Groups: []string{"system:nodes"}}, nil)
+	if after := s.agent.observe(); after.Kubelet.Endpoint.Server != "https://new.example.com:6443" || !bytes.Equal(after.ClientCA, chosen) {
+		t.Errorf("%s may be called by holders of a certificate of\n%s", after.Kubelet.Endpoint.Server, after.ClientCA)
 	}
 }
 

@@ -40,8 +40,8 @@ func writings(t *testing.T) []writing {
 	t.Helper()
 	original := kubeletsOwn(t)
 	return []writing{
+		{name: "folders of their own, the cert-dir to be made", credential: true, before: (*recording).spreadOut}, // first: every folder is synced for itself
 		{name: "a new node", credential: true, before: func(*recording) {}},
-		{name: "folders of their own, none of which is there", credential: true, before: (*recording).spreadOut},
 		{name: "a token in a file", credential: true, before: (*recording).tokenInFile},
 		{name: "a link to the bootstrap kubeconfig", credential: true, before: (*recording).linkedCredential},
 		{name: "a credential that others can read", credential: true, before: (*recording).readable},
