@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -84,7 +86,11 @@ func (n *node) putMode(state, path string) {
 		must(n.t, os.Chmod(path, 0o777))
 	case "immutable":
 		n.setImmutable(path, true)
-		n.t.Cleanup(func() { n.setImmutable(path, false) })
+		n.t.Cleanup(func() {
+			if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) { // mended, and then removed by the agent
+				n.setImmutable(path, false)
+			}
+		})
 	}
 }
 

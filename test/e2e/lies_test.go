@@ -149,7 +149,7 @@ func TestWhenTheLyingEndsTheSameAgentJoins(t *testing.T) {
 		}
 		t.Run(l.name, func(t *testing.T) {
 			t.Parallel()
-			c := hurry(100)
+			c := hurry(200) // a server that asks for a year is given an hour
 			v := newLied(t, l, newLiar(t, nil, nil, c))
 			before := v.bootstrapBytes()
 			d := v.startHurried(c, "--start-hold=1s")
