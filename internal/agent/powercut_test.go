@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -32,19 +31,6 @@ type recording struct {
 	asked [][]string
 	// first is the first operation after which the power may go.
 	first int
-}
-
-// seed of what is drawn; printed, so that a failure can be repeated.
-func seed(t *testing.T) *rand.Rand {
-	t.Helper()
-	n := rand.Uint64()
-	if text := os.Getenv("SEED"); text != "" {
-		var err error
-		n, err = strconv.ParseUint(text, 10, 64)
-		must(t, err)
-	}
-	t.Logf("SEED=%d", n)
-	return rand.New(rand.NewPCG(n, 0)) //nolint:gosec // to be repeated, not to be secret
 }
 
 func soak() bool { return os.Getenv("SOAK") != "" }
@@ -172,6 +158,12 @@ func (r *recording) expectSafe() {
 	if !r.writing.harmed {
 		expectKubeletUnharmed(r.t, r.machine)
 	}
+	r.expectOriginal()
+}
+
+// expectOriginal shows that a pair which was there before us still is, under its own names or as a copy.
+func (r *recording) expectOriginal() {
+	r.t.Helper()
 	if r.writing.original != nil && !r.has("", r.writing.original) && !r.has(".orig", r.writing.original) {
 		r.t.Error("the pair that was there before is lost")
 	}
@@ -260,4 +252,5 @@ func (r *recording) restart() {
 		r.expectJoined(r.api)
 	}
 	expectKubeletUnharmed(r.t, r.machine)
+	r.expectOriginal()
 }

@@ -57,6 +57,7 @@ func writings(t *testing.T) []writing {
 		{name: "a placeholder", before: (*recording).placeholderAgain, gone: map[csr.Kind]bool{csr.Serving: true}},
 		{name: "a kubeconfig that was lost, and a new credential", before: (*recording).sameCluster},
 		{name: "a serving certificate that is given back", before: (*recording).releasing, gone: map[csr.Kind]bool{csr.Serving: true}, ends: (*recording).expectReleased},
+		{name: "one that is given back beside a pair that was kept", before: func(r *recording) { r.kubeletsOwn(original); r.releasing() }, original: original, gone: map[csr.Kind]bool{csr.Serving: true}, ends: (*recording).expectReleased},
 	}
 }
 

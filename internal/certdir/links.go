@@ -93,23 +93,26 @@ func (d Dir) Linked() bool {
 // LinkServing makes both names lead to the current serving pair, which must be readable. What stood there and was not ours is copied
 // first: a copy is a new inode, for a hard link would keep the kubelet's watch on the old one.
 func (d Dir) LinkServing() error {
-	if _, err := d.Read(Serving); err != nil {
+	pair, err := d.Read(Serving)
+	if err != nil {
 		return fmt.Errorf("link the kubelet's serving pair: %w", err)
 	}
-	for _, path := range d.servingNames() {
-		if err := d.keepOriginal(path); err != nil {
+	cert, key := splitPair(pair.PEM)
+	names, ours := d.servingNames(), [2][]byte{cert, key}
+	var before [2][]byte
+	for i, path := range names {
+		if before[i], err = d.keepOriginal(path, ours[i]); err != nil {
 			return err
 		}
 	}
-	names := d.servingNames()
 	wasOurs := d.isOurLink(names[0])
-	for _, path := range names {
+	for i, path := range names {
 		if d.isOurLink(path) {
 			continue
 		}
 		err := d.Disk.Symlink(filepath.Base(d.Current(Serving)), path)
-		if err != nil && path == names[1] && !wasOurs {
-			err = errors.Join(err, d.restoreOriginal(names[0])) // the old key and the new certificate are no pair
+		if err != nil && i == 1 && !wasOurs {
+			err = errors.Join(err, d.putBack(names[0], before[0])) // the old key and the new certificate are no pair
 		}
 		if err != nil {
 			return err
@@ -118,33 +121,30 @@ func (d Dir) LinkServing() error {
 	return nil
 }
 
-// restoreOriginal puts back what stood at path before it became a link of ours.
-func (d Dir) restoreOriginal(path string) error {
-	file, err := durable.ReadFile(path+originSuffix, maxSize)
-	if errors.Is(err, fs.ErrNotExist) {
+// putBack makes path hold again what stood there before it became a link of ours; nil: nothing.
+func (d Dir) putBack(path string, content []byte) error {
+	if content == nil {
 		return d.Disk.Remove(path)
 	}
-	if err != nil {
-		return err
-	}
-	return d.Disk.WriteFile(path, file.Data, 0o600)
+	return d.Disk.WriteFile(path, content, 0o600)
 }
 
-func (d Dir) keepOriginal(path string) error {
+// keepOriginal copies what stands at path, and returns it; nil: nothing that is not ours. A copy of our own pair, as a release that was
+// cut off leaves it, is no original, and must not take the place of one.
+func (d Dir) keepOriginal(path string, ours []byte) ([]byte, error) {
 	if d.isOurLink(path) {
-		return nil
+		return nil, nil
 	}
 	file, err := durable.ReadFile(path, maxSize)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err != nil && holdsNothing(path):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("keep a copy of %s: %w; move it away", path, err)
+	case bytes.Equal(file.Data, ours):
+		return file.Data, nil
 	}
-	if err != nil && holdsNothing(path) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("keep a copy of %s: %w; move it away", path, err)
-	}
-	return d.Disk.WriteFile(path+originSuffix, file.Data, 0o600)
+	return file.Data, d.Disk.WriteFile(path+originSuffix, file.Data, 0o600)
 }
 
 // holdsNothing says whether what stands at path has no bytes of its own to lose: a link, a fifo, a socket, a device.
@@ -211,12 +211,12 @@ func (d Dir) FinishServing() error {
 }
 
 // Releasable says whether there is anything for ReleaseServing to do.
-func (d Dir) Releasable() bool { return d.halfLinked() || len(d.copied()) > 0 }
+func (d Dir) Releasable() bool { return d.anyLinked() || len(d.copied()) > 0 }
 
 // ReleaseServing gives the kubelet's own names back: links to our pair become real copies of it, or go if it cannot be read, and
 // what only served them goes.
 func (d Dir) ReleaseServing() error {
-	if d.halfLinked() {
+	if d.anyLinked() {
 		if err := d.copyServing(); err != nil {
 			return err
 		}
@@ -233,8 +233,8 @@ func (d Dir) ReleaseServing() error {
 	return nil
 }
 
-// halfLinked says whether at least one of the kubelet's own names is a link of ours.
-func (d Dir) halfLinked() bool {
+// anyLinked says whether at least one of the kubelet's own names is a link of ours.
+func (d Dir) anyLinked() bool {
 	names := d.servingNames()
 	return d.isOurLink(names[0]) || d.isOurLink(names[1])
 }
