@@ -46,3 +46,28 @@ func TestWhatCannotBeSettledIsSaidOnceAndTriedAgain(t *testing.T) {
 		t.Errorf("it is not put back when that is possible: %s", a.credential.trouble)
 	}
 }
+
+// What cannot be read is not another credential: it would be put back, taken for new and moved aside again without a pause.
+func TestACredentialThatCannotBeComparedIsPutBackAndTriedAgainLater(t *testing.T) {
+	m := newMaterial(t)
+	s, on := settled(t, m, true)
+	a, path := s.agent, on.cfg.BootstrapKubeconfig
+	content, err := os.ReadFile(path)
+	must(t, err)
+	o := a.observe()
+	a.credential.sameCluster = o.Bootstrap.Fingerprint()
+	a.Disk.Before = func(op durable.Op) error {
+		if op.Path == kubeconfig.AsideName(path) && op.Call == "rename-noreplace" {
+			return os.Chmod(path, 0)
+		}
+		return nil
+	}
+	acted := true
+	withoutPrivileges(t, func() { acted = a.dispose(o) })
+	if acted || a.credential.retryAt.Sub(noon) != disposeAgain || !strings.Contains(a.credential.trouble, "permission denied") {
+		t.Errorf("acted %v, again at %s: %s", acted, a.credential.retryAt, a.credential.trouble)
+	}
+	if left, err := os.ReadFile(path); err != nil || !bytes.Equal(left, content) {
+		t.Errorf("%d bytes are left of the credential (%v)", len(left), err)
+	}
+}

@@ -73,7 +73,10 @@ func (b *Bootstrap) disposeTokenFile(disk durable.Disk) (Disposed, error) {
 
 // delete removes path and, if it is a link, the file in the same folder that it leads to.
 func (b *Bootstrap) delete(disk durable.Disk, path string) (Disposed, error) {
-	target, said := deletable(path)
+	target, said, err := deletable(path)
+	if err != nil {
+		return Disposed{}, fmt.Errorf("delete the used bootstrap credential %s: %w", path, err)
+	}
 	if said != "" {
 		return Disposed{Exposed, path, said}, nil
 	}
@@ -91,15 +94,16 @@ func (b *Bootstrap) delete(disk durable.Disk, path string) (Disposed, error) {
 	return Disposed{Deleted, path, "the new identity is proved and on disk"}, nil
 }
 
-// deletable returns the regular file to delete for path, or why none may be: what somebody else's name leads to stays.
+// deletable returns the regular file to delete for path, or why none may be: what somebody else's name leads to stays. An error
+// means that it cannot be told now.
 //
 // What is judged here by its path is changed by its path later. The way there is root's and ours alone (durable.TrustFolder), so
 // that nobody else can swap a folder in between.
-func deletable(path string) (target, refusal string) {
+func deletable(path string) (target, refusal string, err error) {
 	target = path
 	info, err := os.Lstat(path)
 	if err == nil && !inFolder(filepath.Dir(path), path) {
-		return "", `its path has ".." behind a link, so that it lies in another folder than it seems to; give it by its plain path`
+		return "", `its path has ".." behind a link, so that it lies in another folder than it seems to; give it by its plain path`, nil
 	}
 	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
 		if target, err = filepath.EvalSymlinks(path); err == nil {
@@ -109,19 +113,19 @@ func deletable(path string) (target, refusal string) {
 	real, _ := filepath.EvalSymlinks(filepath.Dir(path))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return path, "" // gone already; deleteUsed finds out
+		return path, "", nil // gone already; deleteUsed finds out
 	case err != nil:
-		return "", fmt.Sprintf("it cannot be looked at: %v", err)
+		return "", "", err
 	case target != path && filepath.Dir(target) != real:
-		return "", fmt.Sprintf("it is a link to %s in another folder, which is not ours to delete; remove that file by hand", target)
+		return "", fmt.Sprintf("it is a link to %s in another folder, which is not ours to delete; remove that file by hand", target), nil
 	case !info.Mode().IsRegular():
-		return "", fmt.Sprintf("%s is no regular file", target)
+		return "", fmt.Sprintf("%s is no regular file", target), nil
 	case durable.LinksOf(info) != 1:
-		return "", fmt.Sprintf("%s has %d names (hard links), so that deleting one would not remove the secret; remove them by hand", target, durable.LinksOf(info))
+		return "", fmt.Sprintf("%s has %d names (hard links), so that deleting one would not remove the secret; remove them by hand", target, durable.LinksOf(info)), nil
 	case durable.OwnerOf(info) != 0 && durable.OwnerOf(info) != os.Geteuid():
-		return "", fmt.Sprintf("%s belongs to user %d; remove it by hand", target, durable.OwnerOf(info))
+		return "", fmt.Sprintf("%s belongs to user %d; remove it by hand", target, durable.OwnerOf(info)), nil
 	}
-	return target, ""
+	return target, "", nil
 }
 
 // AsideName is where the credential at path waits while it is looked at for the last time.
@@ -149,8 +153,11 @@ var errBeingWritten = errors.New("another program has it open for writing")
 func deleteUsed(disk durable.Disk, path string, used []byte) (Disposal, error) {
 	return deleteIf(disk, path, func(aside string) (bool, error) {
 		f, err := os.OpenFile(aside, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) {
+			return false, nil // a link, or a socket: not what was used
+		}
 		if err != nil {
-			return false, nil // a link, or nothing that can be read: not what was used
+			return false, err // it may be what was used
 		}
 		defer f.Close()
 		info, err := f.Stat()

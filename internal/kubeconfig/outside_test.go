@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -12,12 +11,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/kubeconfig"
+	"github.com/bootstrap-agent/bootstrap-agent/test/sample"
 )
 
 // identity is a folder with everything in it that a change would show: inode, mode, owner, names, time and content. The time of an
@@ -194,11 +193,8 @@ func sampled[T any](t *testing.T, cases []T, size int) []T {
 	t.Helper()
 	total := len(cases)
 	if os.Getenv("SOAK") == "" && total > size {
-		seed := uint64(time.Now().UnixNano())
-		random := rand.New(rand.NewPCG(seed, 0))
-		random.Shuffle(total, func(i, j int) { cases[i], cases[j] = cases[j], cases[i] })
+		sample.Random(t).Shuffle(total, func(i, j int) { cases[i], cases[j] = cases[j], cases[i] })
 		cases = cases[:size]
-		t.Logf("seed %d", seed)
 	}
 	t.Logf("%d of %d cases", len(cases), total)
 	return cases
