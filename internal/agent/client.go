@@ -174,22 +174,6 @@ func issuedPEM(p *csr.Pending) []byte {
 	return p.CertificatePEM
 }
 
-// narrow takes from a bootstrap credential the permissions with which others could read the secret. Where it cannot, it says so
-// once.
-func (a *Agent) narrow(b *kubeconfig.Bootstrap) {
-	for _, n := range b.Narrow(a.Disk) {
-		about, outcome := "mode of "+n.File, fmt.Sprint(n.Mode, n.Err)
-		switch {
-		case n.Err == nil:
-			delete(a.said, about)
-			a.log.Warn("the bootstrap credential could be read by others; it cannot any more", "file", n.File, "mode", n.Mode)
-		case a.said[about] != outcome:
-			a.said[about] = outcome
-			a.log.Warn("the bootstrap credential can be read by others", "file", n.File, "mode", n.Mode, "err", n.Err, "remedy", durable.Remedy(n.Err))
-		}
-	}
-}
-
 // prove uses the issued certificate once, from memory, at the server that will be the node's.
 func (a *Agent) prove(ctx context.Context, p *csr.Pending) {
 	m := &a.client

@@ -88,6 +88,22 @@ func (a *Agent) dispose(o status.Observed) (changed bool) {
 	return false
 }
 
+// narrow takes from a bootstrap credential the permissions with which others could read the secret. Where it cannot, it says so
+// once.
+func (a *Agent) narrow(b *kubeconfig.Bootstrap) {
+	for _, n := range b.Narrow(a.Disk) {
+		about, outcome := "mode of "+n.File, fmt.Sprint(n.Mode, n.Err)
+		switch {
+		case n.Err == nil:
+			delete(a.said, about)
+			a.log.Warn("the bootstrap credential could be read by others; it cannot any more", "file", n.File, "mode", n.Mode)
+		case a.said[about] != outcome:
+			a.said[about] = outcome
+			a.log.Warn("the bootstrap credential can be read by others", "file", n.File, "mode", n.Mode, "err", n.Err, "remedy", durable.Remedy(n.Err))
+		}
+	}
+}
+
 // compare asks the server of the bootstrap kubeconfig, with the node's certificate and under the file's CA, who we are. Nothing
 // secret is sent. Answered as this node: it is the same cluster.
 func (a *Agent) compare(ctx context.Context, o status.Observed) {

@@ -18,6 +18,7 @@ import (
 	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
+	"github.com/bootstrap-agent/bootstrap-agent/test/sample"
 )
 
 const (
@@ -274,7 +275,7 @@ func TestAFileThatCannotBeReadForAWhileIsNotTakenForMissing(t *testing.T) {
 	t.Parallel()
 	api := newAPIStandIn(t)
 	api.validity = 24 * time.Hour
-	runs, random := 0, seed(t)
+	runs, random := 0, sample.Random(t)
 	for _, f := range founds(t) {
 		for _, file := range f.files {
 			sooner := random.IntN(2)

@@ -20,6 +20,7 @@ import (
 	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/serving"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
+	"github.com/bootstrap-agent/bootstrap-agent/test/sample"
 )
 
 // refusals are what the kernel says when a disk takes nothing, or no more.
@@ -287,7 +288,7 @@ func callsOf(t *testing.T, api *apiStandIn, node string, w writing) []string {
 
 func TestADiskInTroubleLosesNothingIsSaidAndIsGotOverByItself(t *testing.T) {
 	t.Parallel()
-	all := troubles(t, seed(t))
+	all := troubles(t, sample.Random(t))
 	for shard, name := range []string{"one half", "the other half"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -23,7 +23,7 @@ func (a *Agent) verdict(o status.Observed) (done bool, err error) {
 	switch m := a.client; {
 	case o.Bootstrap == nil && !o.NoCredential() && !unread:
 		return true, exit(2, o.BootstrapErr)
-	case o.Client.Usable(o.Now) && o.ClientCA == nil && o.Kubelet != nil && o.Client.Unread == nil && a.client.failure != rotate.LocalTrouble && !a.credentialUnsettled(o):
+	case a.lacksClientCA(o):
 		return true, exit(3, fmt.Errorf("the node has its client certificate, but nothing says who may call the kubelet: %s is missing; give --kubelet-client-ca-file", a.dir.ClientCA()))
 	case a.nothingToTry(o) && !unread:
 		return true, exit(3, errors.New(a.clientLine(o).text))
@@ -39,6 +39,11 @@ func (a *Agent) verdict(o status.Observed) (done bool, err error) {
 		return true, exit(1, fmt.Errorf("no %s within %s: %s; run again to go on with the same request", missing, a.cfg.OnceTimeout(), a.why(o)))
 	}
 	return false, nil
+}
+
+// lacksClientCA says whether all that is missing is who may call the kubelet, and nothing under way will bring it.
+func (a *Agent) lacksClientCA(o status.Observed) bool {
+	return o.HasIdentity() && o.ClientCA == nil && o.Client.Unread == nil && a.client.failure != rotate.LocalTrouble && !a.credentialUnsettled(o)
 }
 
 // verdictServing waits for the serving certificate, and for the bootstrap credential to go, for --serving-wait and no longer.

@@ -87,7 +87,7 @@ const mostConnections = 4
 // fewConnections ends a request that is passed on from one connection to the next: how long to wait is the caller's to say.
 func fewConnections(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(request *http.Request) (*http.Response, error) {
-		ctx, end := context.WithCancelCause(request.Context())
+		ctx, end := context.WithCancelCause(request.Context()) // otherwise it ends with the request's own, which every caller cancels
 		var tried atomic.Int32
 		trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
 			if tried.Add(1) > mostConnections {

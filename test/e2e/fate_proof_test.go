@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"maps"
-	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
 	"github.com/bootstrap-agent/bootstrap-agent/test/controlplane"
+	"github.com/bootstrap-agent/bootstrap-agent/test/sample"
 	"github.com/bootstrap-agent/bootstrap-agent/test/scenarios"
 )
 
@@ -64,10 +64,8 @@ func someFates(t *testing.T, all []*fate) []*fate {
 	if os.Getenv("SOAK") != "" {
 		return all
 	}
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
 	some := slices.Clone(all)
-	rand.New(rand.NewPCG(seed, 0)).Shuffle(len(some), func(i, j int) { some[i], some[j] = some[j], some[i] })
+	sample.Random(t).Shuffle(len(some), func(i, j int) { some[i], some[j] = some[j], some[i] })
 	return some[:6]
 }
 

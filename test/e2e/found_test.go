@@ -3,9 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +15,7 @@ import (
 	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
 	"github.com/bootstrap-agent/bootstrap-agent/test/controlplane"
 	"github.com/bootstrap-agent/bootstrap-agent/test/found"
+	"github.com/bootstrap-agent/bootstrap-agent/test/sample"
 )
 
 // ledger is what each state may have cost in requests, by the node's name.
@@ -42,7 +41,7 @@ func TestWhateverTheAgentFindsOnTheDiskItDoesAsItsRowSays(t *testing.T) {
 		return strings.HasPrefix(c.Spec.Username, "system:node:found-")
 	}, 0)
 	defer stop()
-	cells := sample(t)
+	cells := someCells(t)
 	all := &ledger{nodes: map[string]*account{}}
 	start := time.Now()
 	t.Run("states", func(t *testing.T) {
@@ -64,19 +63,14 @@ func TestWhateverTheAgentFindsOnTheDiskItDoesAsItsRowSays(t *testing.T) {
 // withoutCapabilities starts a program as the unit does: as root, but with no right that another user would not have.
 var withoutCapabilities = []string{"setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"}
 
-// sample is every cell with SOAK, and otherwise some, among them each file and each state.
-func sample(t *testing.T) []found.Cell {
+// someCells are every cell with SOAK, and otherwise some, among them each file and each state.
+func someCells(t *testing.T) []found.Cell {
 	t.Helper()
 	cells := found.Cells()
 	if os.Getenv("SOAK") != "" {
 		return cells
 	}
-	seed := uint64(8462653438690164540) // the same every day, so that a failure is about what was changed; SEED= draws another
-	if given, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64); err == nil {
-		seed = given
-	}
-	t.Logf("a sample with SEED=%d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := sample.From(t, 8462653438690164540) // the same every day, so that a failure is about what was changed
 	random.Shuffle(len(cells), func(i, j int) { cells[i], cells[j] = cells[j], cells[i] })
 	var some []found.Cell
 	files, states := map[string]bool{}, map[string]bool{}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
 	"github.com/bootstrap-agent/bootstrap-agent/test/controlplane"
+	"github.com/bootstrap-agent/bootstrap-agent/test/sample"
 	"github.com/bootstrap-agent/bootstrap-agent/test/tracer"
 )
 
@@ -90,7 +91,7 @@ type plan []tracer.Kill
 // run sweeps: every call, before, after, and once more with a second kill during the recovery; or a sample of that.
 func (s sweep) run(t *testing.T) {
 	t.Helper()
-	chance, toll := random(t), &deaths{}
+	chance, toll := sample.Random(t), &deaths{}
 	whole := s.undisturbed(t)
 	var plans []plan
 	for k := 1; k <= len(whole)+10; k++ { // the number of calls differs a little from run to run

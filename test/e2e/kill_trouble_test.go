@@ -15,6 +15,7 @@ import (
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
 	"github.com/bootstrap-agent/bootstrap-agent/test/controlplane"
+	"github.com/bootstrap-agent/bootstrap-agent/test/sample"
 	"github.com/bootstrap-agent/bootstrap-agent/test/tracer"
 )
 
@@ -44,7 +45,7 @@ func TestTokensReplacedAndAnAPIServerRestartedBetweenTheKillsMakeNoOtherRequest(
 	cp, err := controlplane.Start(t.Context(), controlplane.Options{Controllers: []string{"-certificatesigningrequest-approving-controller"}})
 	must(t, err)
 	t.Cleanup(cp.Stop)
-	chance, toll := random(t), &deaths{}
+	chance, toll := sample.Random(t), &deaths{}
 	var nodes []*troubled
 	for i := range trials(8, 40) {
 		n := &troubled{node: newNode(t, cp), approved: i%2 == 0, replaced: i%4 < 2}
@@ -123,7 +124,7 @@ func (n *node) approveAll() (stop func()) {
 // The API server has the request, and its answer never comes; sooner or later the agent is killed; and all that once more.
 func TestAnAnswerLostAndAKillMakeNoOtherRequest(t *testing.T) {
 	t.Parallel()
-	chance, toll := random(t), &deaths{}
+	chance, toll := sample.Random(t), &deaths{}
 	t.Run("nodes", func(t *testing.T) {
 		for i := range trials(5, 60) {
 			kills := []tracer.Kill{{Call: 18 + chance.IntN(45), After: either(chance)}, again(chance)}

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httputil"
 	"os"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
+	"github.com/bootstrap-agent/bootstrap-agent/test/sample"
 )
 
 // lie is what a server, or something on the way to it, does and a real API server never will.
@@ -82,23 +82,10 @@ func (v *lied) handled(handler http.HandlerFunc) {
 	})
 }
 
-// random returns the source of what is drawn, and prints how to draw the same again.
-func random(t *testing.T) *rand.Rand {
-	t.Helper()
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("SEED"); text != "" {
-		given, err := strconv.ParseUint(text, 10, 64)
-		must(t, err)
-		seed = given
-	}
-	t.Logf("to draw the same again: SEED=%d", seed)
-	return rand.New(rand.NewPCG(seed, 0))
-}
-
 // someOf draws from each group of lies; with SOAK it takes them all.
 func someOf(t *testing.T, share map[string]int) []lie {
 	t.Helper()
-	source, all := random(t), lies(t)
+	source, all := sample.Random(t), lies(t)
 	var chosen []lie
 	total := 0
 	for _, group := range []string{"certificate", "object", "http", "http2", "tls", "proxy"} {
