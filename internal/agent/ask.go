@@ -143,7 +143,7 @@ func (a *Agent) end(m *memory, p *csr.Pending, outcome csr.Outcome) {
 	p.Ended, m.ended = ended, ended
 	a.disk(m, "store how the request ended", func() error { return a.store(p) })
 	m.trouble = a.endedText(p)
-	a.log.Error("the request came to nothing", "certificate", m.name, "csr", p.Name, "why", endings[outcome.Result], "reason", outcome.Reason, "message", outcome.Message,
+	a.log.Error("the request came to nothing", "certificate", m.name, "csr", p.Name, "why", endings[outcome.Result], "reason", ended.Reason, "message", ended.Message,
 		"next", nextKey(p).UTC().Format(time.RFC3339), "remedy", remedies[outcome.Result])
 }
 

@@ -62,10 +62,10 @@ func outcomeOf(object *certificatesv1.CertificateSigningRequest) Outcome {
 	return Outcome{Result: Waiting}
 }
 
-// Plain makes words of others fit to be kept in the pending file, shown in STATUS= and printed on a terminal. The API server bounds
+// Plain makes words of others fit to be kept in the pending file, logged, shown in STATUS= and printed on a terminal. The API server bounds
 // neither their length nor what they consist of, and a pending file that is too large to be read is a request that is lost.
 func Plain(words string) string {
-	words = strings.ToValidUTF8(words[:min(len(words), 2<<10)], "")
+	words = strings.ToValidUTF8(words[:min(len(words), 1<<10)], "")
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
