@@ -2,14 +2,14 @@
 // who the server says we are, and what time it is there.
 //
 // Every client refuses redirects (client-go would send the token again to wherever it is sent, plain HTTP included), trusts only
-// the CA it is given, has a time limit on every answer, and sends each request once: repeating is the caller's decision.
+// the CA it is given, has a time limit on every answer, notices a connection that is dead, and sends each request once: repeating is
+// the caller's decision.
 package apiserver
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -58,13 +58,17 @@ type Credential struct {
 type Client struct {
 	Endpoint Endpoint
 
-	api       *rest.RESTClient
-	transport *http.Transport
-	times     *serverClock
+	api         *rest.RESTClient
+	connections *connections
+	times       *serverClock
 }
 
 // New returns a client for endpoint. It sends nothing. userAgent appears in the API server's audit log.
 func New(endpoint Endpoint, credential Credential, userAgent string, now clock.PassiveClock) (*Client, error) {
+	return newClient(endpoint, credential, userAgent, now, defaultHealth())
+}
+
+func newClient(endpoint Endpoint, credential Credential, userAgent string, now clock.PassiveClock, health health) (*Client, error) {
 	switch server, err := url.Parse(endpoint.Server); {
 	case err != nil || server.Scheme != "https":
 		return nil, errors.New("the API server's URL is not https, so the credential would be readable for everybody")
@@ -79,30 +83,31 @@ func New(endpoint Endpoint, credential Credential, userAgent string, now clock.P
 		}
 		config.Proxy = http.ProxyURL(proxy)
 	}
-	transport, err := newTransport(config)
+	connections, err := newConnections(config, health)
 	if err != nil {
 		return nil, fmt.Errorf("connection to %s: %w", endpoint.Server, err)
 	}
-	authenticated, err := rest.HTTPWrappersForConfig(config, noteSending(fewConnections(conceal(transport))))
+	authenticated, err := rest.HTTPWrappersForConfig(config, noteSending(fewConnections(conceal(connections))))
 	if err != nil {
 		return nil, fmt.Errorf("credential for %s: %w", endpoint.Server, err)
 	}
 	times := &serverClock{clock: now}
 	api, err := rest.RESTClientForConfigAndClient(config, &http.Client{
-		Transport:     times.watching(limitAnswers(tellCredentialErrors(authenticated))),
+		Transport:     times.watching(limitAnswers(connections.leaving(tellCredentialErrors(authenticated)))),
 		CheckRedirect: refuseRedirect,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connection to %s: %w", endpoint.Server, err)
 	}
-	return &Client{Endpoint: endpoint, api: api, transport: transport, times: times}, nil
+	return &Client{Endpoint: endpoint, api: api, connections: connections, times: times}, nil
 }
 
 // API sends requests. Each gets [Once], so that nothing repeats it behind our back.
 func (c *Client) API() rest.Interface { return c.api }
 
-// Close ends the connections that no request uses.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+// Close ends the client's connections, each with the last request that uses it: at once where there is none. A request that begins
+// later has a connection for itself.
+func (c *Client) Close() { c.connections.close() }
 
 func restConfig(endpoint Endpoint, credential Credential, userAgent string) *rest.Config {
 	scheme := runtime.NewScheme()
@@ -137,22 +142,26 @@ func restConfig(endpoint Endpoint, credential Credential, userAgent string) *res
 	return config
 }
 
-// newTransport makes a transport that this client owns. client-go's own are kept in a cache for the life of the process, one
-// for each certificate that was ever in use.
-func newTransport(config *rest.Config) (*http.Transport, error) {
+// newConnections makes connections that this client owns. client-go's own are kept in a cache for the life of the process, those of
+// each certificate that was ever in use.
+func newConnections(config *rest.Config, health health) (*connections, error) {
 	tlsConfig, err := rest.TLSConfigFor(config)
 	if err != nil {
 		return nil, err
 	}
-	return utilnet.SetTransportDefaults(&http.Transport{
-		Proxy:                 config.Proxy, // nil: from the environment
-		TLSClientConfig:       tlsConfig,
-		DialContext:           (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   dialTimeout,
-		ResponseHeaderTimeout: answerTimeout,
-		// net/http would take 10 MB, and an API server sends one or two kilobytes
-		MaxResponseHeaderBytes: 64 << 10,
-	}), nil
+	return &connections{dial: health.dialer().DialContext, transport: func(dial dialer) *http.Transport {
+		return utilnet.SetTransportDefaults(&http.Transport{
+			Proxy:                 config.Proxy, // nil: from the environment
+			TLSClientConfig:       tlsConfig.Clone(),
+			DialContext:           dial,
+			TLSHandshakeTimeout:   dialTimeout,
+			ResponseHeaderTimeout: answerTimeout,
+			IdleConnTimeout:       health.idle,
+			HTTP2:                 health.pings(),
+			// net/http would take 10 MB, and an API server sends one or two kilobytes
+			MaxResponseHeaderBytes: 64 << 10,
+		})
+	}}, nil
 }
 
 func refuseRedirect(next *http.Request, _ []*http.Request) error {

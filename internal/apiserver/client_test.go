@@ -151,7 +151,8 @@ func TestAnAnswerHasItsTimeLimit(t *testing.T) {
 	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > answerTimeout {
 		t.Errorf("the deadline is %v", deadline)
 	}
-	if client.transport.ResponseHeaderTimeout != answerTimeout || client.transport.TLSHandshakeTimeout != dialTimeout {
+	transport := client.connections.line().transport
+	if transport.ResponseHeaderTimeout != answerTimeout || transport.TLSHandshakeTimeout != dialTimeout {
 		t.Error("a watch waits for ever for its headers, or for the handshake") // it has no deadline of its own
 	}
 }

@@ -53,6 +53,24 @@ var remedies = map[Reason]string{
 // Remedy says what a person can do about it; empty where time heals.
 func (r Reason) Remedy() string { return remedies[r] }
 
+// remediesAsNode are for requests that were sent with the node's certificate; where there is none, [Reason.Remedy]'s holds.
+var remediesAsNode = map[Reason]string{
+	Unauthorized: "the API server does not accept this node's certificate: its --client-ca-file must hold the certificate's issuer, and the clocks " +
+		"must agree (timedatectl); if that cannot be, put a new bootstrap kubeconfig in place",
+	Forbidden: "the node authorizer and NodeRestriction let a node ask for its own name only; without them, bind the group system:nodes to the " +
+		"ClusterRoles system:node and system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
+	NotFound: "a Node that is not there is registered by its kubelet: look at the kubelet's log; otherwise, is the kubeconfig's server a " +
+		"Kubernetes API server?",
+}
+
+// RemedyAsNode is [Reason.Remedy] for a request that was sent with the node's own certificate, not with a bootstrap credential.
+func (r Reason) RemedyAsNode() string {
+	if remedy, ok := remediesAsNode[r]; ok {
+		return remedy
+	}
+	return r.Remedy()
+}
+
 // ReasonOf sorts the error of a request.
 func ReasonOf(err error) Reason {
 	if reason, ok := connectionReason(err); ok {
@@ -103,12 +121,18 @@ func connectionReason(err error) (Reason, bool) {
 		return Clock, true
 	case errors.As(err, &verify), errors.As(err, &record), errors.As(err, &authorit), errors.As(err, &hostname), isHandshake(err), errors.Is(err, http.ErrSchemeMismatch):
 		return TLS, true
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
+	case isTimeout(err):
 		return Timeout, true
 	case errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, errBrokenOff):
 		return Unreachable, true
 	}
 	return "", false
+}
+
+// isTimeout says whether there was no answer in time, nor the end of one.
+func isTimeout(err error) bool {
+	var network net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &network) && network.Timeout()
 }
 
 // isHandshake says whether it is an error of crypto/tls: most have no type but begin with its name, and alerts have an operation of

@@ -19,6 +19,9 @@ var ErrCredential = errors.New("no credential to send")
 const (
 	answerLimit = 256 << 10
 	watchLimit  = 512 << 10
+	// nodeLimit is for a Node, with the images that it has (nodeStatusMaxImages may be switched off), annotations and all that was ever
+	// set by whom: etcd takes 1.5 MiB of that, which JSON makes longer.
+	nodeLimit = 4 << 20
 )
 
 // errTooLong is wrapped by the error of an answer that goes on behind its limit.
@@ -104,6 +107,13 @@ func fewConnections(next http.RoundTripper) http.RoundTripper {
 
 var errEndsAll = errors.New("the server ends every connection before it has answered")
 
+type limitKey struct{}
+
+// allow has the answers to requests in this context be longer than others.
+func allow(ctx context.Context, limit int64) context.Context {
+	return context.WithValue(ctx, limitKey{}, limit)
+}
+
 func limitAnswers(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(request *http.Request) (*http.Response, error) {
 		response, err := next.RoundTrip(request)
@@ -111,6 +121,9 @@ func limitAnswers(next http.RoundTripper) http.RoundTripper {
 			return response, err
 		}
 		limit := int64(answerLimit)
+		if larger, ok := request.Context().Value(limitKey{}).(int64); ok {
+			limit = larger
+		}
 		if request.URL.Query().Get("watch") != "" {
 			limit = watchLimit
 		}

@@ -20,6 +20,9 @@ type mode struct {
 	recording *Recording
 	context   context.Context
 	cancel    context.CancelFunc
+	traffic   traffic
+	over      context.Context // ends when no connection is left
+	end       context.CancelFunc
 
 	mu          sync.Mutex
 	connections map[net.Conn]struct{}
@@ -27,7 +30,8 @@ type mode struct {
 
 func newMode() *mode {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &mode{recording: &Recording{}, context: ctx, cancel: cancel, connections: map[net.Conn]struct{}{}}
+	over, end := context.WithCancel(context.Background())
+	return &mode{recording: &Recording{}, context: ctx, cancel: cancel, over: over, end: end, connections: map[net.Conn]struct{}{}}
 }
 
 // refuse is the first half of the end: no more connections.
@@ -43,6 +47,7 @@ func (m *mode) hangUp() {
 	for _, connection := range m.open() {
 		connection.Close()
 	}
+	m.end()
 }
 
 func (m *mode) open() []net.Conn {
@@ -100,19 +105,6 @@ func (l *trackedListener) Accept() (net.Conn, error) {
 	}
 }
 
-type trackedConnection struct {
-	net.Conn
-	mode *mode
-}
-
-// CloseWrite is needed by splice, which passes the end of each direction on.
-func (c *trackedConnection) CloseWrite() error { return c.Conn.(*net.TCPConn).CloseWrite() }
-
-func (c *trackedConnection) Close() error {
-	c.mode.forget(c)
-	return c.Conn.Close()
-}
-
 // splice copies bytes between each connection and one of its own to the backend.
 func (p *Proxy) splice(m *mode) {
 	m.each(func(client net.Conn) {
@@ -123,29 +115,13 @@ func (p *Proxy) splice(m *mode) {
 			if err != nil {
 				return // the client sees its connection closed
 			}
-			server := &trackedConnection{Conn: backend, mode: m}
-			m.track(server)
-			defer server.Close()
-			both(client.(*trackedConnection), server)
+			near, far := client.(*trackedConnection), &trackedConnection{Conn: backend, mode: m}
+			m.spliced(near, far)
+			m.track(far)
+			defer far.Close()
+			both(near, far)
 		})
 	})
-}
-
-// both copies in both directions until both have ended.
-func both(a, b *trackedConnection) {
-	var directions sync.WaitGroup
-	for _, way := range [][2]*trackedConnection{{a, b}, {b, a}} {
-		directions.Go(func() {
-			_, err := io.Copy(way[0], way[1])
-			if err != nil { // broken: nothing can come back either
-				a.Close()
-				b.Close()
-				return
-			}
-			_ = way[0].CloseWrite()
-		})
-	}
-	directions.Wait()
 }
 
 // serveHTTP serves HTTP/1.1 and HTTP/2 over TLS until the mode ends.
@@ -158,5 +134,6 @@ func (m *mode) serveHTTP(certificate tls.Certificate, handler http.Handler) {
 		ReadHeaderTimeout: time.Minute,
 	}
 	_ = server.ServeTLS(m.listener, "", "") // ends with the listener, that is with the mode
+	<-m.over.Done()                         // or clients would come back before the next mode listens
 	_ = server.Close()
 }
