@@ -1,5 +1,5 @@
 // Package rotate is when: when to rotate a certificate, and when to try again. Pure functions of what they are given, each a
-// table or a formula of its own; nothing here reads a clock, asks or waits.
+// table or a formula of its own; nothing here reads a clock, asks or waits. The Watcher says when the files are to be looked at again.
 package rotate
 
 import (

@@ -23,7 +23,7 @@ var graph = []struct {
 	{"internal/serving", list("apiserver node"), "SANs come from the node's addresses or from its Node object"},
 	{"internal/discovery", list("apiserver"), "reads cluster-info"},
 	{"internal/config", list("node"), "validation needs to know what a node name is"},
-	{"internal/rotate", nil, "pure functions of time"},
+	{"internal/rotate", nil, "pure functions of time, and what says that files have changed"},
 	{"internal/apiserver", nil, "at the bottom"},
 	{"internal/durable", nil, "at the bottom"},
 	{"internal/node", nil, "at the bottom"},
