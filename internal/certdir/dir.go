@@ -35,6 +35,8 @@ const (
 	servingCert   = "kubelet.crt"
 	servingKey    = "kubelet.key"
 	originSuffix  = ".orig"
+	rotateClient  = ".rotate-client"
+	rotateServing = ".rotate-serving"
 	pendingSuffix = ".pending.pem"
 )
 
@@ -109,6 +111,23 @@ func (d Dir) Lock(holder string) (*os.File, error) {
 	return d.Disk.Lock(filepath.Join(d.Path, lockName), holder)
 }
 
+// Holds says whether lock, of [Dir.Lock], is the lock of the folder that is there now.
+func (d Dir) Holds(lock *os.File) bool {
+	held, err := lock.Stat()
+	there, thereErr := os.Lstat(filepath.Join(d.Path, lockName))
+	return err == nil && thereErr == nil && os.SameFile(held, there)
+}
+
+// Files returns the paths whose change matters to anybody who looks at the folder; they need not be there.
+func (d Dir) Files() []string {
+	files := []string{d.ServerCA(), d.ClientCA(), filepath.Join(d.Path, lockName)}
+	for _, kind := range []Kind{Client, Serving} {
+		files = append(files, d.Current(kind), d.PendingFile(kind), d.RotateFile(kind))
+	}
+	names := d.servingNames()
+	return append(files, names[:]...)
+}
+
 // ReadPending returns the content of a pending file, nil when there is none.
 func (d Dir) ReadPending(kind Kind) ([]byte, error) {
 	return readOptional(d.PendingFile(kind))
@@ -121,6 +140,26 @@ func (d Dir) WritePending(kind Kind, content []byte) error {
 
 // RemovePending forgets a request.
 func (d Dir) RemovePending(kind Kind) error { return d.Disk.Remove(d.PendingFile(kind)) }
+
+// RotateFile returns the path of the file whose being there asks for another certificate of a kind now.
+func (d Dir) RotateFile(kind Kind) string {
+	if kind == Client {
+		return filepath.Join(d.Path, rotateClient)
+	}
+	return filepath.Join(d.Path, rotateServing)
+}
+
+// AskToRotate asks for another certificate of a kind now.
+func (d Dir) AskToRotate(kind Kind) error { return d.Disk.WriteFile(d.RotateFile(kind), nil, 0o600) }
+
+// AskedToRotate says whether another certificate of a kind is asked for.
+func (d Dir) AskedToRotate(kind Kind) bool {
+	_, err := os.Lstat(d.RotateFile(kind))
+	return err == nil
+}
+
+// ForgetRotate takes back what AskToRotate did.
+func (d Dir) ForgetRotate(kind Kind) error { return d.Disk.Remove(d.RotateFile(kind)) }
 
 // ReadCA returns the content of a CA file of this folder, nil when there is none.
 func (d Dir) ReadCA(path string) ([]byte, error) { return readOptional(path) }

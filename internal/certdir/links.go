@@ -55,7 +55,10 @@ func (d Dir) RepairLinks() (done []string, err error) {
 		return append(done, removed...), err
 	}
 	if ours == 1 {
-		return append(done, "completed the links "+strings.Join(names[:], " and ")), d.LinkServing()
+		if err := d.LinkServing(); err != nil {
+			return done, err
+		}
+		done = append(done, "completed the links "+strings.Join(names[:], " and "))
 	}
 	return done, nil
 }

@@ -34,11 +34,22 @@ var ErrNoPair = errors.New("no certificate")
 // Read returns the pair in use. [ErrNoPair]: there is none; any other error says what is wrong with the one that is there.
 func (d Dir) Read(kind Kind) (*Pair, error) { return readPair(d.Current(kind)) }
 
+// danglingError is a current link whose file is gone.
+type danglingError string
+
+func (e danglingError) Error() string { return string(e) }
+
+// Is makes it a kind of [fs.ErrNotExist].
+func (e danglingError) Is(target error) bool { return target == fs.ErrNotExist }
+
+// Gone says whether err, of Read, means that there is no pair, and not that the one which is there is of no use.
+func Gone(err error) bool { return errors.Is(err, ErrNoPair) || errors.Is(err, fs.ErrNotExist) }
+
 func readPair(path string) (*Pair, error) {
 	real, err := filepath.EvalSymlinks(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if target, linkErr := os.Readlink(path); linkErr == nil {
-			return nil, fmt.Errorf("%s leads to %s, which is not there", path, target)
+			return nil, danglingError(fmt.Sprintf("%s leads to %s, which is not there", path, target))
 		}
 		return nil, fmt.Errorf("%w at %s", ErrNoPair, path)
 	}
@@ -105,6 +116,22 @@ func (d Dir) Older(kind Kind) []*Pair {
 // Use makes an older pair the current one again.
 func (d Dir) Use(kind Kind, pair *Pair) error {
 	return d.Disk.Symlink(filepath.Base(pair.File), d.Current(kind))
+}
+
+// Restore makes a pair that was read earlier the current one again, in the file that it was in and with its time, by which its
+// rotation is planned.
+func (d Dir) Restore(kind Kind, pair *Pair) error {
+	name := filepath.Base(pair.File)
+	if !dataFile.MatchString(name) { // it was no file of ours that the link led to
+		var err error
+		if name, err = d.freeName(kind, pair.ModTime); err != nil {
+			return err
+		}
+	}
+	if err := d.Disk.WriteFileOf(filepath.Join(d.Path, name), pair.PEM, 0o600, pair.ModTime); err != nil {
+		return err
+	}
+	return d.Disk.Symlink(name, d.Current(kind))
 }
 
 // Commit stores a pair under a name of its own and then makes it the current one in one step.

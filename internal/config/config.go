@@ -21,25 +21,28 @@ const DefaultFile = "/etc/bootstrap-agent/config.yaml"
 type Config struct {
 	metav1.TypeMeta `json:",inline"`
 
-	BootstrapKubeconfig     string          `json:"bootstrapKubeconfig,omitempty" flag:"bootstrap-kubeconfig" usage:"kubeconfig with the short-lived credential; deleted once the node has its identity"`
-	Kubeconfig              string          `json:"kubeconfig,omitempty" flag:"kubeconfig" usage:"the kubelet's kubeconfig, written by the agent"`
-	CertDir                 string          `json:"certDir,omitempty" flag:"cert-dir" usage:"folder of the node's certificates and keys, the kubelet's --cert-dir"`
-	HostnameOverride        string          `json:"hostnameOverride,omitempty" flag:"hostname-override" usage:"node name instead of the host name; must be the kubelet's"`
-	NodeIP                  string          `json:"nodeIP,omitempty" flag:"node-ip" usage:"address of the node, or one per family separated by a comma; must be the kubelet's"`
-	Serving                 string          `json:"serving,omitempty" flag:"serving" usage:"serving certificate: before-kubelet (asked for as soon as the node has its identity) or off (left to the kubelet)"`
-	ServingWait             metav1.Duration `json:"servingWait,omitempty" flag:"serving-wait" usage:"how long the kubelet's start may wait for the first serving certificate once the API server has the request"`
-	ServingDNSNames         List            `json:"servingDNSNames,omitempty" flag:"serving-dns-names" usage:"exactly these DNS names in the serving certificate, instead of the node name"`
-	ServingIPs              List            `json:"servingIPs,omitempty" flag:"serving-ips" usage:"exactly these addresses in the serving certificate, instead of the node's"`
-	KubeletServer           string          `json:"kubeletServer,omitempty" flag:"kubelet-server" usage:"URL of the API server for the kubelet, if it is not the one of the bootstrap kubeconfig"`
-	KubeletClientCAFile     string          `json:"kubeletClientCAFile,omitempty" flag:"kubelet-client-ca-file" usage:"CA of those who may call the kubelet, copied to kubelet-client-ca.crt; default: the bootstrap kubeconfig's CA if it signed the client certificate"`
-	KeyAlgorithm            string          `json:"keyAlgorithm,omitempty" flag:"key-algorithm" usage:"ecdsa-p256, ecdsa-p384, rsa-2048 or rsa-4096"`
-	ExpirationSeconds       int32           `json:"expirationSeconds,omitempty" flag:"expiration-seconds" usage:"lifetime to ask for, at least 1800; 0: the signer's default. Signers may shorten it"`
-	KeepBootstrapKubeconfig bool            `json:"keepBootstrapKubeconfig,omitempty" flag:"keep-bootstrap-kubeconfig" usage:"do not delete the credential after use"`
-	StartHold               metav1.Duration `json:"startHold,omitempty" flag:"start-hold" usage:"how long the kubelet's start may be held back, whatever happens"`
-	LogFormat               string          `json:"logFormat,omitempty" flag:"log-format" usage:"text or json"`
-	LogLevel                string          `json:"logLevel,omitempty" flag:"log-level" usage:"debug, info, warn or error"`
-	Once                    bool            `json:"once,omitempty" flag:"once" usage:"end when the node has its certificates; nothing is rotated afterwards"`
-	Timeout                 metav1.Duration `json:"timeout,omitempty" flag:"timeout" usage:"with --once: how long to try (default 10m0s)"`
+	BootstrapKubeconfig      string          `json:"bootstrapKubeconfig,omitempty" flag:"bootstrap-kubeconfig" usage:"kubeconfig with the short-lived credential; deleted once the node has its identity"`
+	Kubeconfig               string          `json:"kubeconfig,omitempty" flag:"kubeconfig" usage:"the kubelet's kubeconfig, written by the agent"`
+	CertDir                  string          `json:"certDir,omitempty" flag:"cert-dir" usage:"folder of the node's certificates and keys, the kubelet's --cert-dir"`
+	HostnameOverride         string          `json:"hostnameOverride,omitempty" flag:"hostname-override" usage:"node name instead of the host name; must be the kubelet's"`
+	NodeIP                   string          `json:"nodeIP,omitempty" flag:"node-ip" usage:"address of the node, or one per family separated by a comma; must be the kubelet's"`
+	RotateCertificates       bool            `json:"rotateCertificates" flag:"rotate-certificates" usage:"rotate the client certificate; false: the kubelet does, and the agent watches"`
+	RotateServerCertificates bool            `json:"rotateServerCertificates" flag:"rotate-server-certificates" usage:"rotate the serving certificate; false: the kubelet does, and the agent watches"`
+	Serving                  string          `json:"serving,omitempty" flag:"serving" usage:"serving certificate: before-kubelet (asked for as soon as the node has its identity), after-node-registered (for the addresses of the Node object) or off (left to the kubelet)"`
+	ServingWait              metav1.Duration `json:"servingWait,omitempty" flag:"serving-wait" usage:"how long the kubelet's start may wait for the first serving certificate once the API server has the request"`
+	ServingDNSNames          List            `json:"servingDNSNames,omitempty" flag:"serving-dns-names" usage:"exactly these DNS names in the serving certificate, instead of the node name"`
+	ServingIPs               List            `json:"servingIPs,omitempty" flag:"serving-ips" usage:"exactly these addresses in the serving certificate, instead of the node's"`
+	KubeletServer            string          `json:"kubeletServer,omitempty" flag:"kubelet-server" usage:"URL of the API server for the kubelet, if it is not the one of the bootstrap kubeconfig"`
+	KubeletAddress           string          `json:"kubeletAddress,omitempty" flag:"kubelet-address" usage:"address, or address:port, at which the kubelet is asked for the certificate that it serves; default: the node's addresses and loopback, port 10250"`
+	KubeletClientCAFile      string          `json:"kubeletClientCAFile,omitempty" flag:"kubelet-client-ca-file" usage:"CA of those who may call the kubelet, copied to kubelet-client-ca.crt; default: the bootstrap kubeconfig's CA if it signed the client certificate"`
+	KeyAlgorithm             string          `json:"keyAlgorithm,omitempty" flag:"key-algorithm" usage:"ecdsa-p256, ecdsa-p384, rsa-2048 or rsa-4096"`
+	ExpirationSeconds        int32           `json:"expirationSeconds,omitempty" flag:"expiration-seconds" usage:"lifetime to ask for, at least 1800; 0: the signer's default. Signers may shorten it"`
+	KeepBootstrapKubeconfig  bool            `json:"keepBootstrapKubeconfig,omitempty" flag:"keep-bootstrap-kubeconfig" usage:"do not delete the credential after use"`
+	StartHold                metav1.Duration `json:"startHold,omitempty" flag:"start-hold" usage:"how long the kubelet's start may be held back, whatever happens"`
+	LogFormat                string          `json:"logFormat,omitempty" flag:"log-format" usage:"text or json"`
+	LogLevel                 string          `json:"logLevel,omitempty" flag:"log-level" usage:"debug, info, warn or error"`
+	Once                     bool            `json:"once,omitempty" flag:"once" usage:"end when the node has its certificates; nothing is rotated afterwards"`
+	Timeout                  metav1.Duration `json:"timeout,omitempty" flag:"timeout" usage:"with --once: how long to try (default 10m0s)"`
 }
 
 // onceTimeout is the timeout of run --once when none is given.
@@ -52,11 +55,15 @@ func Default() Config {
 		Kubeconfig:          "/etc/kubernetes/kubelet.kubeconfig",
 		CertDir:             "/var/lib/kubelet/pki",
 		Serving:             "before-kubelet",
-		ServingWait:         metav1.Duration{Duration: 5 * time.Second},
-		KeyAlgorithm:        "ecdsa-p256",
-		StartHold:           metav1.Duration{Duration: 2 * time.Minute},
-		LogFormat:           "text",
-		LogLevel:            "info",
+
+		RotateCertificates:       true,
+		RotateServerCertificates: true,
+
+		ServingWait:  metav1.Duration{Duration: 5 * time.Second},
+		KeyAlgorithm: "ecdsa-p256",
+		StartHold:    metav1.Duration{Duration: 2 * time.Minute},
+		LogFormat:    "text",
+		LogLevel:     "info",
 	}
 }
 

@@ -53,7 +53,7 @@ func TestTheDefaultsOfTheTableAreTheDefaults(t *testing.T) {
 	want := map[string]string{
 		"bootstrap-kubeconfig": "/etc/kubernetes/bootstrap.kubeconfig", "kubeconfig": "/etc/kubernetes/kubelet.kubeconfig", "cert-dir": "/var/lib/kubelet/pki",
 		"serving": "before-kubelet", "serving-wait": "5s", "key-algorithm": "ecdsa-p256", "start-hold": "2m0s", "log-format": "text", "log-level": "info",
-		"once": "false", "keep-bootstrap-kubeconfig": "false", "expiration-seconds": "0", "timeout": "0s",
+		"rotate-certificates": "true", "rotate-server-certificates": "true", "once": "false", "keep-bootstrap-kubeconfig": "false", "expiration-seconds": "0", "timeout": "0s",
 	}
 	for _, s := range config.Settings() {
 		if s.Default != want[s.Flag] || value(config.Default(), s.Flag) != s.Default {

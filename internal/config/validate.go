@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 
 // Values that a setting can have.
 var (
-	servingModes  = []string{"before-kubelet", "off"}
+	servingModes  = []string{"before-kubelet", "after-node-registered", "off"}
 	keyAlgorithms = []string{"ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-4096"}
 	logFormats    = []string{"text", "json"}
 )
@@ -46,6 +47,7 @@ func (c Config) Validate() error {
 	check("serving-dns-names", dnsNames(c.ServingDNSNames))
 	check("serving-ips", addresses(c.ServingIPs))
 	check("kubelet-server", server(c.KubeletServer))
+	check("kubelet-address", kubeletAddress(c.KubeletAddress))
 	check("key-algorithm", oneOf(c.KeyAlgorithm, keyAlgorithms))
 	check("expiration-seconds", expiration(c.ExpirationSeconds))
 	check("start-hold", notNegative(c.StartHold.Duration))
@@ -102,6 +104,9 @@ func hostname(override string) error {
 }
 
 func oneOf(value string, allowed []string) error {
+	if value == "false" && slices.Contains(allowed, "off") {
+		return fmt.Errorf("%q is not one of %s; in YAML an off without quotes means false", value, strings.Join(allowed, ", "))
+	}
 	if !slices.Contains(allowed, value) {
 		return fmt.Errorf("%q is not one of %s", value, strings.Join(allowed, ", "))
 	}
@@ -140,6 +145,23 @@ func server(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return errors.New("is not an absolute https URL without user information")
+	}
+	return nil
+}
+
+func kubeletAddress(text string) error {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		host, port = strings.Trim(text, "[]"), "10250"
+	}
+	number, err := strconv.ParseUint(port, 10, 16)
+	switch {
+	case text == "":
+		return nil
+	case err != nil || number == 0:
+		return fmt.Errorf("%q has no port number", text)
+	case net.ParseIP(host) == nil && len(validation.IsDNS1123Subdomain(host)) > 0:
+		return fmt.Errorf("%q is no address, nor address:port", text)
 	}
 	return nil
 }

@@ -22,8 +22,8 @@ var bad = []struct{ field, yaml, says string }{
 	{"nodeIP", "node-1", "is no IP address"},
 	{"nodeIP", "127.0.0.1", "loopback"},
 	{"nodeIP", "'192.0.2.1,192.0.2.2'", "same family"},
-	{"serving", "on", "one of before-kubelet, off"},
-	{"serving", "''", "one of before-kubelet, off"},
+	{"serving", "on", "one of before-kubelet, after-node-registered, off"},
+	{"serving", "''", "one of before-kubelet, after-node-registered, off"},
 	{"servingWait", "-1s", "is negative"},
 	{"servingDNSNames", "[a_b]", "is no DNS name"},
 	{"servingDNSNames", "[a, '']", "is no DNS name"},
@@ -41,6 +41,11 @@ var bad = []struct{ field, yaml, says string }{
 	{"kubeletServer", "https://u:p@a", "https"},
 	{"kubeletServer", "https://a?b", "https"},
 	{"kubeletServer", "'https://a#b'", "https"},
+	{"kubeletAddress", "'192.0.2.1:'", "no port number"},
+	{"kubeletAddress", "'192.0.2.1:0'", "no port number"},
+	{"kubeletAddress", "'192.0.2.1:http'", "no port number"},
+	{"kubeletAddress", "'a b'", "is no address"},
+	{"kubeletAddress", "'https://a:10250'", "is no address"},
 	{"keyAlgorithm", "rsa", "one of ecdsa-p256, ecdsa-p384, rsa-2048, rsa-4096"},
 	{"keyAlgorithm", "''", "one of"},
 	{"expirationSeconds", "1799", "less than 1800"},
@@ -77,7 +82,7 @@ func TestABadValueIsRefusedWithItsFlagAndField(t *testing.T) {
 
 func TestEverySettingThatCanBeBadIsChecked(t *testing.T) {
 	t.Parallel()
-	checked := map[string]bool{"keepBootstrapKubeconfig": true, "once": true, "kubeletClientCAFile": true} // nothing can be wrong; read later
+	checked := map[string]bool{"keepBootstrapKubeconfig": true, "once": true, "kubeletClientCAFile": true, "rotateCertificates": true, "rotateServerCertificates": true} // nothing can be wrong; read later
 	for _, b := range bad {
 		checked[b.field] = true
 	}
@@ -93,7 +98,7 @@ func TestUnusualValuesThatAreGoodAreTaken(t *testing.T) {
 	for _, fields := range []string{
 		"hostnameOverride: ' Node-1.Example.COM '", "hostnameOverride: 192.0.2.1", "nodeIP: '::'", "nodeIP: 0.0.0.0", "nodeIP: '2001:db8::1, 192.0.2.1'",
 		"expirationSeconds: 0", "expirationSeconds: 1800", "servingWait: 0s", "startHold: 0s", "servingDNSNames: []", "servingIPs: [127.0.0.1]",
-		"kubeletServer: https://[2001:db8::1]:6443/k8s", "logLevel: WARN", "once: true\ntimeout: 1s", "serving: 'off'\nservingIPs: []",
+		"kubeletServer: https://[2001:db8::1]:6443/k8s", "logLevel: WARN", "kubeletAddress: '[2001:db8::1]:10251'", "kubeletAddress: '[2001:db8::1]'", "kubeletAddress: node-1:10250", "serving: after-node-registered", "once: true\ntimeout: 1s", "serving: 'off'\nservingIPs: []",
 	} {
 		if _, err := config.Load(file(t, fields+"\n"), flags(t)); err != nil {
 			t.Errorf("%s is refused: %v", fields, err)

@@ -40,6 +40,8 @@ type Pending struct {
 	Ended *Ended `json:"ended,omitempty"`
 	// GivenUp is when a request for another wish was last given up in favour of this one.
 	GivenUp time.Time `json:"givenUp,omitzero"`
+	// AsNode: it was made to be sent with the node's own identity, so that an object which somebody else sent is none of ours.
+	AsNode bool `json:"asNode,omitempty"`
 	// RefusedSince is since when the issued certificate is not accepted.
 	RefusedSince time.Time `json:"refusedSince,omitzero"`
 

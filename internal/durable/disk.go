@@ -14,13 +14,14 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // Op is one change to the file system, as the kernel is asked for it.
 type Op struct {
-	// Call is one of open, write, fsync, fsync-dir, chmod, rename, rename-noreplace, symlink, unlink, mkdir.
+	// Call is one of open, write, fsync, fsync-dir, chmod, utimes, rename, rename-noreplace, symlink, unlink, mkdir.
 	Call string
 	// Path is what the call acts on; for rename and symlink the name that appears.
 	Path string
@@ -30,6 +31,8 @@ type Op struct {
 	Mode fs.FileMode
 	// Data is what a write puts into the file.
 	Data []byte
+	// Time is the modification time that utimes gives.
+	Time time.Time
 }
 
 // Disk changes files durably. The zero value works on the real file system.
@@ -55,8 +58,13 @@ func temp(path string) string {
 // An error before the rename leaves the old content untouched; when only the folder could not be synced after it, the new one is
 // there and may be lost in a power cut.
 func (d Disk) WriteFile(path string, data []byte, mode fs.FileMode) error {
+	return d.WriteFileOf(path, data, mode, time.Time{})
+}
+
+// WriteFileOf is WriteFile for content that is older than the file: modified, unless it is zero, becomes the file's time.
+func (d Disk) WriteFileOf(path string, data []byte, mode fs.FileMode, modified time.Time) error {
 	tmp := temp(path)
-	if err := d.create(tmp, data, mode); err != nil {
+	if err := d.create(tmp, data, mode, modified); err != nil {
 		return fmt.Errorf("write %s: %w", path, errors.Join(err, d.discard(tmp)))
 	}
 	if err := d.rename(tmp, path); err != nil {
@@ -140,7 +148,7 @@ func (d Disk) Narrow(f *os.File, mode fs.FileMode) error {
 	return d.do(Op{Call: "fsync", Path: f.Name()}, f.Sync)
 }
 
-func (d Disk) create(path string, data []byte, mode fs.FileMode) error {
+func (d Disk) create(path string, data []byte, mode fs.FileMode, modified time.Time) error {
 	var f *os.File
 	err := d.do(Op{Call: "open", Path: path, Mode: mode}, func() (err error) {
 		f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
@@ -156,6 +164,12 @@ func (d Disk) create(path string, data []byte, mode fs.FileMode) error {
 	}
 	if err := d.do(Op{Call: "write", Path: path, Data: data}, func() error { _, err := f.Write(data); return err }); err != nil {
 		return err
+	}
+	if !modified.IsZero() {
+		err := d.do(Op{Call: "utimes", Path: path, Time: modified}, func() error { return os.Chtimes(path, modified, modified) })
+		if err != nil {
+			return err
+		}
 	}
 	if err := d.do(Op{Call: "fsync", Path: path}, f.Sync); err != nil {
 		return err

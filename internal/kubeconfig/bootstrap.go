@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -125,6 +126,20 @@ func current(path string, data []byte) (*clientcmdapi.Cluster, *clientcmdapi.Aut
 		return nil, nil, err
 	}
 	return cluster, user, nil
+}
+
+// Named returns the files that the kubeconfig at path names in its current context, as far as it can be read. They need not be there.
+func Named(path string) []string {
+	file, err := durable.ReadTrusted(path, maxSize)
+	if err != nil {
+		return nil
+	}
+	cluster, user, err := current(path, file.Data)
+	if err != nil {
+		return nil
+	}
+	named := []string{cluster.CertificateAuthority, user.TokenFile, user.ClientKey, user.ClientCertificate}
+	return slices.DeleteFunc(named, func(path string) bool { return path == "" })
 }
 
 var errorLine = regexp.MustCompile(`line \d+`)
