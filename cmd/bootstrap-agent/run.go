@@ -6,6 +6,7 @@ import (
 	stdlog "log"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
@@ -44,6 +45,7 @@ configuration or a bad bootstrap kubeconfig.`,
 				Config: cfg, Clock: clock.RealClock{}, Log: log, UserAgent: userAgent(),
 				Notify: notify(log), WatchdogEvery: watchdog,
 				CredentialsDirectory: os.Getenv("CREDENTIALS_DIRECTORY"),
+				RuntimeDirectory:     firstOf(os.Getenv("RUNTIME_DIRECTORY")),
 			}).Run(cmd.Context())
 		},
 	}
@@ -60,6 +62,12 @@ func notify(log *slog.Logger) func(string) {
 			log.Warn("cannot notify the service manager", "err", err)
 		}
 	}
+}
+
+// firstOf returns the first of systemd's folders, of which the unit may have several.
+func firstOf(folders string) string {
+	first, _, _ := strings.Cut(folders, ":")
+	return first
 }
 
 // newLogger writes to standard error, which systemd puts into the journal.

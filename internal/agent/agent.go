@@ -22,6 +22,8 @@ import (
 	"github.com/bootstrap-agent/bootstrap-agent/internal/config"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/kubeconfig"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/rotate"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/serving"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
 )
@@ -40,6 +42,9 @@ type Options struct {
 	UserAgent string
 	// CredentialsDirectory is systemd's $CREDENTIALS_DIRECTORY.
 	CredentialsDirectory string
+	// RuntimeDirectory is systemd's $RUNTIME_DIRECTORY, a folder that lasts for a boot; empty: what an earlier process of this boot did is
+	// not known.
+	RuntimeDirectory string
 }
 
 // Agent keeps the certificates of one node. Make one with [New], and call Run once.
@@ -54,11 +59,19 @@ type Agent struct {
 	serving    memory
 	credential credentialMemory
 	addresses  addressMemory
+	registered registeredMemory
+	served     servedMemory
 	identity   *identity
+	keep       keepsake
+	files      memory // of what is written again
+	watcher    *rotate.Watcher
+	lock       *os.File
+	fatal      error
 	synced     bool                              // see syncFound
 	noted      struct{ server, local time.Time } // the API server's time at a local one
 	stages     stages
 	said       map[string]string
+	observed   string // the stamp of what was last looked at
 
 	tasks  sync.WaitGroup
 	events chan func()
@@ -76,26 +89,29 @@ func New(options Options) *Agent {
 		options.Notify = func(string) {}
 	}
 	return &Agent{
-		Options: options,
-		cfg:     options.Config,
-		dir:     certdir.Dir{Path: options.Config.CertDir, Disk: options.Disk},
-		log:     options.Log,
-		client:  memory{name: csr.Client},
-		serving: memory{name: csr.Serving},
-		said:    map[string]string{},
-		events:  make(chan func(), 16), // a task goes on while the loop is busy with the disk
+		Options:    options,
+		cfg:        options.Config,
+		dir:        certdir.Dir{Path: options.Config.CertDir, Disk: options.Disk},
+		log:        options.Log,
+		client:     memory{name: csr.Client},
+		serving:    memory{name: csr.Serving},
+		registered: registeredMemory{memory: memory{name: csr.Serving}},
+		said:       map[string]string{},
+		events:     make(chan func(), 16), // a task goes on while the loop is busy with the disk
 	}
 }
 
 // Run does the agent's work until ctx ends, or with --once until there is a verdict. The error is an [*ExitError], but for nil.
 func (a *Agent) Run(ctx context.Context) error {
 	a.started = a.Clock.Now()
-	lock, err := a.open()
-	if err != nil {
+	if err := a.open(); err != nil {
 		return err
 	}
-	defer lock.Close()
+	defer func() { a.lock.Close() }() // it may be another one by then
 	defer a.disconnect()
+	a.findStarted()
+	a.watcher = rotate.Watch()
+	defer a.watcher.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer a.tasks.Wait()
 	defer cancel()
@@ -103,32 +119,46 @@ func (a *Agent) Run(ctx context.Context) error {
 }
 
 // open makes sure of the cert-dir, of being alone with it, and that what stands there does the kubelet no harm.
-func (a *Agent) open() (*os.File, error) {
+func (a *Agent) open() error {
 	if a.cfg.Once {
 		if o := a.observe(); o.Bootstrap == nil && !o.NoCredential() {
-			return nil, exit(2, o.BootstrapErr)
+			return exit(2, o.BootstrapErr)
 		}
 	}
 	if err := a.dir.Open(); err != nil {
-		return nil, exit(2, fmt.Errorf("cert-dir: %w", err))
+		return exit(2, fmt.Errorf("cert-dir: %w", err))
 	}
-	lock, err := a.dir.Lock(fmt.Sprintf("pid %d", os.Getpid()))
+	lock, err := a.dir.Lock(a.holder())
 	if err != nil {
-		return nil, exit(1, durable.WithRemedy(err))
+		return exit(1, durable.WithRemedy(err))
 	}
+	a.lock = lock
+	a.repairLinks()
+	return nil
+}
+
+// holder is what the lock file says.
+func (a *Agent) holder() string { return fmt.Sprintf("pid %d", os.Getpid()) }
+
+// repairLinks says whether there was anything to repair, and what.
+func (a *Agent) repairLinks() bool {
 	repaired, err := a.dir.RepairLinks()
 	for _, done := range repaired {
 		a.log.Info("repaired the kubelet's serving links", "done", done)
 	}
 	if err != nil {
-		a.log.Warn("cannot repair the kubelet's serving links", "err", err, "remedy", durable.Remedy(err))
+		a.diskFailed(&a.files, "repair the kubelet's serving links", err)
 	}
-	return lock, nil
+	return len(repaired) > 0 && err == nil
 }
 
 const (
-	// lookEvery is how often the files are looked at for a change.
+	// lookEvery is how often the files are looked at for a change where nothing tells of it.
 	lookEvery = time.Second
+	// changesTake is how long after a change the files are looked at: changes come in groups, and may go on and on.
+	changesTake = 10 * time.Millisecond
+	// aliveEvery is how often the loop says that it goes round, while it waits.
+	aliveEvery = 5 * time.Second
 	// observeEvery is how often everything is read again, in case a change was missed, and for the wall clock.
 	observeEvery = time.Minute
 )
@@ -139,6 +169,10 @@ func (a *Agent) loop(ctx context.Context) error {
 		a.noticeCredential(o)
 		for a.act(ctx, o) {
 			o = a.observe()
+		}
+		a.keepLock()
+		if a.fatal != nil {
+			return a.fatal
 		}
 		if !swept {
 			swept = true
@@ -158,45 +192,70 @@ func (a *Agent) loop(ctx context.Context) error {
 
 // act does the next step of each concern and says whether any of them changed something that must be looked at again.
 func (a *Agent) act(ctx context.Context, o status.Observed) bool {
-	client := a.actClient(ctx, o)
+	if a.fatal != nil {
+		return false
+	}
+	if a.heal(o) || a.settleRotateNow(o) {
+		return true
+	}
+	if a.actClient(ctx, o) { // the rest goes by what is there then: another identity perhaps
+		return true
+	}
 	serving := a.actServing(ctx, o)
 	credential := a.actCredential(ctx, o)
-	return client || serving || credential
+	a.actServed(ctx, o)
+	return serving || credential
 }
 
 // wait returns when there is a reason to look again: a task's report, a changed file, a time that has come. An error ends the
 // agent.
 func (a *Agent) wait(ctx context.Context, o status.Observed) error {
-	stamp := a.stamp(o)
-	for until := a.nextTime(o); ; {
-		timer := a.Clock.NewTimer(min(lookEvery, max(until.Sub(a.Clock.Now()), time.Millisecond)))
+	a.watcher.Set(a.watched())
+	look := aliveEvery
+	if a.watcher.Err() != nil {
+		look = lookEvery
+	}
+	if a.WatchdogEvery > 0 {
+		look = min(look, a.WatchdogEvery/2)
+	}
+	until, changes := a.nextTime(o), a.watcher.Changed()
+	for changed := a.stamp() != a.observed; ; {
+		pause := min(look, max(until.Sub(a.Clock.Now()), time.Millisecond))
+		if changed { // and what else changes with it is looked at together
+			pause, changes = changesTake, nil
+		}
+		timer := a.Clock.NewTimer(pause)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
 			return ctx.Err()
+		case <-changes:
+			timer.Stop()
+			changed = true
 		case report := <-a.events:
 			timer.Stop()
 			report()
 			return nil
 		case <-timer.C():
 			a.stages.alive(a)
-			if now := a.Clock.Now(); !now.Before(until) || a.stamp(o) != stamp {
+			if changed || !a.Clock.Now().Before(until) {
 				return nil
 			}
 		}
 	}
 }
 
-// stamp differs when a file that matters was changed. While a credential is awaited, whatever it consists of, it always does.
-func (a *Agent) stamp(o status.Observed) string {
-	if !o.HasIdentity() && o.Bootstrap == nil || o.NodeErr != nil {
-		return a.Clock.Now().String()
+// stamp differs when a file that matters was changed.
+func (a *Agent) stamp() string { return status.Stamp(a.watched()...) }
+
+// watched are the files that matter.
+func (a *Agent) watched() []string {
+	files := append(a.dir.Files(), a.cfg.CertDir, a.cfg.BootstrapKubeconfig, a.cfg.Kubeconfig)
+	files = append(files, kubeconfig.Named(a.cfg.BootstrapKubeconfig)...)
+	if a.cfg.KubeletClientCAFile != "" {
+		files = append(files, a.cfg.KubeletClientCAFile)
 	}
-	files := []string{a.cfg.BootstrapKubeconfig, a.cfg.Kubeconfig, a.cfg.CertDir, a.cfg.KubeletClientCAFile}
-	if o.Bootstrap != nil {
-		files = append(files, o.Bootstrap.SecretFile)
-	}
-	return status.Stamp(files...)
+	return files
 }
 
 func (a *Agent) nextTime(o status.Observed) time.Time {
@@ -206,13 +265,32 @@ func (a *Agent) nextTime(o status.Observed) time.Time {
 			next = t
 		}
 	}
-	for _, m := range []memory{a.client, a.serving, a.credential.memory, a.addresses.memory} {
+	unusable := o.Bootstrap == nil && !o.NoCredential() && !o.HasIdentity()
+	if o.NodeErr != nil || unusable { // no file tells of a host name, nor of all that can be wrong with a credential
+		earlier(o.Now.Add(lookEvery))
+	}
+	for _, m := range []memory{a.client, a.serving, a.credential.memory, a.addresses.memory, a.registered.memory, a.files, a.served.memory} {
 		earlier(m.retryAt)
+		earlier(m.lacksSince.Add(differenceLasts))
+		earlier(m.mismatchSince.Add(nameMismatch))
+		earlier(m.differsSince.Add(differenceLasts))
 	}
 	for _, c := range []status.Certificate{o.Client, o.Serving} {
 		if c.Pending != nil && c.Pending.Ended != nil {
 			earlier(nextKey(c.Pending))
 		}
+		if c.Pending != nil {
+			earlier(c.Pending.Made.Add(rotate.Spacing))
+			earlier(c.Pending.AgainAt)
+		}
+		if c.Pair != nil {
+			earlier(o.RotateAt(c.Pair))
+			earlier(c.Pair.ModTime.Add(rotate.Spacing))
+			earlier(c.Pair.Leaf.NotAfter)
+		}
+	}
+	for _, t := range a.keep.times() {
+		earlier(t)
 	}
 	for _, t := range a.stages.times(a, o) {
 		earlier(t)
@@ -231,10 +309,13 @@ func (a *Agent) stop(context.Context) error {
 }
 
 func (a *Agent) observe() status.Observed {
+	a.observed = a.stamp() // before it is read: what changes meanwhile is looked at again
 	o := status.Observe(a.cfg, a.Clock.Now())
+	a.client.noteMismatch(o.ForOtherNode(), o.Now)
+	a.noteLosses(&o)
 	a.client.compareWish(o.Client.Pending, a.clientWish(o), o.Now)
 	a.serving.compareWish(o.Serving.Pending, a.servingWish(o), o.Now)
-	a.client.noteMismatch(o.ForOtherNode(), o.Now)
+	a.noteLacking(o)
 	a.client.noteUnread(o.Client.Unread)
 	a.serving.noteUnread(o.Serving.Unread)
 	return o
@@ -281,11 +362,13 @@ func (a *Agent) sweep(o status.Observed) {
 		a.log.Warn("cannot sweep", "err", err, "remedy", durable.Remedy(err))
 		return
 	}
-	kinds := []certdir.Kind{certdir.Client}
+	var kinds []certdir.Kind
+	if a.cfg.RotateCertificates {
+		kinds = append(kinds, certdir.Client)
+	}
 	removed, err := a.dir.Sweep(kinds, 1, o.Now)
-	if a.cfg.Serving != string(serving.Off) && o.Serving.Pair != nil {
-		kinds = []certdir.Kind{certdir.Serving}
-		more, moreErr := a.dir.Sweep(kinds, 0, o.Now)
+	if a.cfg.Serving != string(serving.Off) && a.cfg.RotateServerCertificates && o.Serving.Pair != nil {
+		more, moreErr := a.dir.Sweep([]certdir.Kind{certdir.Serving}, 0, o.Now)
 		removed, err = append(removed, more...), errors.Join(err, moreErr)
 	}
 	if len(removed) > 0 {

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
@@ -13,14 +14,16 @@ import (
 )
 
 // ask sends a request, or finds it again, and waits for its end.
-func (a *Agent) ask(ctx context.Context, m *memory, p *csr.Pending, api *apiserver.Client, asNode bool) {
+func (a *Agent) ask(ctx context.Context, m *memory, p *csr.Pending, api *apiserver.Client) {
+	m.asNode = a.identity != nil && a.identity.api == api
 	if !a.foundSynced(m) {
 		return
 	}
+	bootstrap := !m.asNode
 	request := *p // the loop goes on with its own copy from the disk
 	a.task(ctx, m, func(ctx context.Context) func() {
 		asker := &csr.Asker{
-			API: api, Clock: a.Clock, AsNode: asNode,
+			API: api, Clock: a.Clock, AsNode: p.AsNode || p.Wish.Kind == csr.Serving,
 			Accepted: func(object *certificatesv1.CertificateSigningRequest) {
 				a.send(ctx, func() { a.accepted(m, object) })
 			},
@@ -30,7 +33,7 @@ func (a *Agent) ask(ctx context.Context, m *memory, p *csr.Pending, api *apiserv
 			},
 		}
 		outcome, err := asker.Ask(ctx, &request)
-		if !asNode {
+		if bootstrap {
 			api.Close()
 		}
 		return func() {
@@ -127,6 +130,12 @@ func (a *Agent) deleted(m *memory, p *csr.Pending) {
 	now := a.Clock.Now()
 	old := !p.Accepted.IsZero() && a.serverTime().Sub(p.Accepted) > rotate.OldRequest && (m.resent.IsZero() || now.Sub(m.resent) > rotate.OldRequest)
 	p.UID = ""
+	if old {
+		p.Deletions, p.AgainAt = 0, time.Time{}
+	} else {
+		p.AgainAt = now.Add(rotate.Wait(rotate.Deleted, p.Deletions, rand.Float64(), 0))
+		p.Deletions++
+	}
 	stored := a.disk(m, "store that the request is gone", func() error { return a.store(p) })
 	if old && stored {
 		m.resent = now
@@ -134,7 +143,12 @@ func (a *Agent) deleted(m *memory, p *csr.Pending) {
 		return
 	}
 	m.ended = &csr.Ended{Outcome: csr.Deleted, At: now}
-	a.retry(m, rotate.Deleted, string(csr.Deleted), fmt.Errorf("certificate signing request %s was deleted before it was answered", p.Name), "the same one will be sent again")
+	if stored {
+		m.retryAt = p.AgainAt
+	}
+	m.trouble = fmt.Sprintf("certificate signing request %s was deleted before it was answered; the same one will be sent again at %s", p.Name, p.AgainAt.UTC().Format(time.RFC3339))
+	a.log.Warn("the certificate signing request was deleted before it was answered", "certificate", m.name, "csr", p.Name,
+		"again", p.AgainAt.UTC().Format(time.RFC3339), "remedy", "the same one will be sent again")
 }
 
 // end notes how a request came to nothing. The next one has another key, and waits as the policy says.
@@ -185,7 +199,11 @@ func (a *Agent) endedText(p *csr.Pending) string {
 // failed plans the next attempt after a request that brought no answer, or the wrong one.
 func (a *Agent) failed(m *memory, err error) {
 	reason := apiserver.ReasonOf(err)
-	a.retry(m, failureFor(reason), string(reason), err, reason.Remedy())
+	remedy := reason.Remedy()
+	if m.asNode {
+		remedy = reason.RemedyAsNode()
+	}
+	a.retry(m, failureFor(reason), string(reason), err, remedy)
 }
 
 // retry plans the next attempt and says so.
@@ -195,8 +213,21 @@ func (a *Agent) retry(m *memory, failure rotate.Failure, reason string, err erro
 	if remedy != "" {
 		trouble += "; " + remedy
 	}
-	at := m.fail(failure, a.Clock.Now(), apiserver.RetryAfter(err), trouble)
+	at := m.fail(failure, a.Clock.Now(), a.asLongAsItLives(m, apiserver.RetryAfter(err)), trouble)
 	a.log.Warn("will try again", "certificate", m.name, "reason", reason, "err", text, "remedy", remedy, "at", at.UTC().Format(time.RFC3339Nano))
+}
+
+// asLongAsItLives bounds what a server asks for (Retry-After): a certificate must not expire because a load balancer said "in an hour".
+func (a *Agent) asLongAsItLives(m *memory, asked time.Duration) time.Duration {
+	k := a.keep.client
+	if m.name == csr.Serving {
+		k = a.keep.serving
+	}
+	if k.pair == nil {
+		return asked
+	}
+	left := k.pair.Leaf.NotAfter.Sub(a.Clock.Now())
+	return min(asked, max(left/10, 0))
 }
 
 // failureFor sorts the reasons of failed requests into the rows of the retry policy.

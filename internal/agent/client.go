@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
-	"github.com/bootstrap-agent/bootstrap-agent/internal/config"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/kubeconfig"
@@ -17,23 +15,10 @@ import (
 	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
 )
 
-func (a *Agent) clientWish(o status.Observed) *csr.Wish {
-	if o.NodeErr != nil {
-		return nil
-	}
-	return &csr.Wish{
-		Kind: csr.Client, NodeName: o.Node, KeyAlgorithm: a.cfg.KeyAlgorithm, ExpirationSeconds: a.cfg.ExpirationSeconds,
-	}
-}
-
-// clientSettings are the settings from which the wish follows.
-func (a *Agent) clientSettings() string {
-	return config.Fingerprint(a.cfg.HostnameOverride, a.cfg.KeyAlgorithm, a.cfg.ExpirationSeconds)
-}
-
 func (a *Agent) actClient(ctx context.Context, o status.Observed) (changed bool) {
-	m := &a.client
-	switch decideClient(o, *m, a.clientWish(o), a.clientSettings()) {
+	m, aim := &a.client, a.clientAim(o)
+	bootstrapping := isBootstrapping(o, *m, aim)
+	switch decideClient(o, *m, aim) {
 	case rest:
 		return a.completeClientCA(o)
 	case unread:
@@ -45,20 +30,30 @@ func (a *Agent) actClient(ctx context.Context, o status.Observed) (changed bool)
 		})
 	case giveUp:
 		a.giveUp(m, o.Client.Pending)
-		return a.makePending(m, o.Client, *a.clientWish(o), a.clientSettings(), o.Bootstrap.Endpoint)
+		return a.makeClientPending(o, aim, bootstrapping)
 	case forget:
 		return a.forget(m, o.Client.Pending)
 	case makePending:
-		return a.makePending(m, o.Client, *a.clientWish(o), a.clientSettings(), o.Bootstrap.Endpoint)
+		return a.makeClientPending(o, aim, bootstrapping)
 	case ask:
+		if !bootstrapping {
+			return a.askAsNode(ctx, m, o, o.Client.Pending)
+		}
 		return a.askAsBootstrap(ctx, o)
 	case prove:
-		a.prove(ctx, o.Client.Pending)
+		a.prove(ctx, o)
 	case commit:
 		return a.disk(m, "store the client certificate", func() error { return a.commitClient(o) })
 	default: // nothing but waiting
 	}
 	return false
+}
+
+func (a *Agent) makeClientPending(o status.Observed, aim aim, bootstrapping bool) bool {
+	if bootstrapping {
+		return a.makePending(&a.client, o.Client, aim, o.Bootstrap.Endpoint, false)
+	}
+	return a.makePending(&a.client, o.Client, aim, o.Kubelet.Endpoint, true)
 }
 
 func (a *Agent) giveUp(m *memory, p *csr.Pending) {
@@ -80,13 +75,13 @@ func (a *Agent) forget(m *memory, p *csr.Pending) bool {
 }
 
 // makePending puts a new key and the request that it signed on the disk, before anything is sent.
-func (a *Agent) makePending(m *memory, c status.Certificate, wish csr.Wish, settings string, endpoint apiserver.Endpoint) bool {
+func (a *Agent) makePending(m *memory, c status.Certificate, aim aim, endpoint apiserver.Endpoint, asNode bool) bool {
 	return a.disk(m, "store the certificate signing request", func() error {
-		p, err := csr.New(wish, endpoint)
+		p, err := csr.New(*aim.wish, endpoint)
 		if err != nil {
 			return err
 		}
-		p.Settings, p.Made = settings, a.Clock.Now()
+		p.Settings, p.Made, p.AsNode = aim.settings, a.Clock.Now(), asNode
 		if before := c.Pending; before != nil {
 			p.GivenUp, p.Key = before.GivenUp, before.Key+1
 			if before.Ended == nil { // another wish, not another try
@@ -95,6 +90,9 @@ func (a *Agent) makePending(m *memory, c status.Certificate, wish csr.Wish, sett
 		}
 		if err := unusable(c, a.Clock.Now()); err != nil && !isMissing(err) {
 			a.log.Warn("the certificate on disk cannot be used, asking for another", "certificate", m.name, "err", err)
+		}
+		if c.Usable(a.Clock.Now()) && c.Issued() {
+			a.log.Info("asking for the next certificate", "certificate", m.name, "csr", p.Name, "until", c.Pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
 		}
 		if c.PendingErr != nil {
 			a.log.Warn("the pending request on disk is of no use, making another", "certificate", m.name, "err", c.PendingErr)
@@ -135,8 +133,11 @@ func prefixOf(kind csr.Kind) certdir.Kind {
 // the bootstrap kubeconfig has been replaced since, is sent to the new one.
 func (a *Agent) askAsBootstrap(ctx context.Context, o status.Observed) (changed bool) {
 	m, p, b := &a.client, o.Client.Pending, o.Bootstrap
-	if !sameEndpoint(p.Endpoint, b.Endpoint) {
-		p.Endpoint, p.UID = b.Endpoint, ""
+	if moved := !sameEndpoint(p.Endpoint, b.Endpoint); moved || p.AsNode {
+		if moved {
+			p.Endpoint, p.UID = b.Endpoint, ""
+		}
+		p.AsNode = false // whoever sent it, it is the same request
 		return a.disk(m, "store the certificate signing request", func() error { return a.store(p) })
 	}
 	a.narrow(b)
@@ -146,7 +147,22 @@ func (a *Agent) askAsBootstrap(ctx context.Context, o status.Observed) (changed 
 		return false
 	}
 	a.credential.used = b.Fingerprint()
-	a.ask(ctx, m, p, api, false)
+	a.ask(ctx, m, p, api)
+	return false
+}
+
+// askAsNode sends a request with the node's own identity: approvers and admission demand that requester and subject are the same.
+func (a *Agent) askAsNode(ctx context.Context, m *memory, o status.Observed, p *csr.Pending) (changed bool) {
+	if !sameEndpoint(p.Endpoint, o.Kubelet.Endpoint) {
+		p.Endpoint = o.Kubelet.Endpoint
+		return a.disk(m, "store the certificate signing request", func() error { return a.store(p) })
+	}
+	api, err := a.nodeAPI(o.Client.Pair.PEM, o.Client.Pair.PEM, o.Kubelet.Endpoint)
+	if err != nil {
+		a.retry(m, rotate.Forbidden, "configuration", err, "")
+		return false
+	}
+	a.ask(ctx, m, p, api)
 	return false
 }
 
@@ -156,14 +172,20 @@ func (a *Agent) noticeCredential(o status.Observed) {
 	if o.Bootstrap == nil || a.credential.seen == o.Bootstrap.Fingerprint() {
 		return
 	}
-	if a.credential.seen != "" {
+	another := a.credential.seen != "" // than the one that was there, which was not merely not looked at yet
+	if another {
 		a.log.Info("a new bootstrap credential is there", "file", o.Bootstrap.Path, "kind", o.Bootstrap.Source)
 	}
 	a.credential.seen = o.Bootstrap.Fingerprint()
 	a.credential.succeed()
-	if len(issuedPEM(o.Client.Pending)) == 0 {
+	a.credential.replacesBy, a.credential.refusedSince = "", time.Time{}
+	if p := o.Client.Pending; len(issuedPEM(p)) == 0 {
 		a.client.abandon()
 		a.client.succeed()
+		if p != nil && !p.AgainAt.IsZero() && another {
+			p.AgainAt = time.Time{}
+			a.disk(&a.client, "store that the request is sent again", func() error { return a.store(p) })
+		}
 	}
 }
 
@@ -175,8 +197,11 @@ func issuedPEM(p *csr.Pending) []byte {
 }
 
 // prove uses the issued certificate once, from memory, at the server that will be the node's.
-func (a *Agent) prove(ctx context.Context, p *csr.Pending) {
-	m := &a.client
+func (a *Agent) prove(ctx context.Context, o status.Observed) {
+	m, p := &a.client, o.Client.Pending
+	if p.AsNode && o.Kubelet != nil { // the server may have changed since it was asked
+		p.Endpoint = o.Kubelet.Endpoint
+	}
 	leaf, err := p.Check()
 	if err != nil {
 		a.end(m, p, csr.Outcome{Result: csr.Refused, Reason: "WrongCertificate", Message: err.Error(), At: a.Clock.Now()})
@@ -195,6 +220,7 @@ func (a *Agent) prove(ctx context.Context, p *csr.Pending) {
 		a.askTime(ctx, m, api)
 		return
 	}
+	m.asNode = true
 	a.task(ctx, m, func(ctx context.Context) func() {
 		user, err := api.WhoAmI(ctx)
 		return func() {
@@ -257,28 +283,31 @@ func (a *Agent) proved(p *csr.Pending, leaf *x509.Certificate, user apiserver.Us
 func (a *Agent) commitClient(o status.Observed) error {
 	p := o.Client.Pending
 	now := a.Clock.Now()
+	if err := a.moveServing(o); err != nil {
+		return err
+	}
+	a.keep.client.ours = leafBytes(p.CertificatePEM)
 	if !o.Client.Committed() {
 		if err := a.dir.Commit(certdir.Client, p.PairPEM(), now); err != nil {
 			return err
 		}
 	}
-	if err := a.dir.WriteCA(a.dir.ServerCA(), p.Endpoint.CA); err != nil {
-		return err
+	if !p.AsNode || o.Kubelet == nil { // a rotation changes nothing but the pair
+		if err := a.writeCluster(p); err != nil {
+			return err
+		}
 	}
-	if err := a.writeClientCA(p.CertificatePEM, p.Endpoint.CA); err != nil {
-		return err
-	}
-	if _, err := kubeconfig.WriteKubelet(a.Disk, a.cfg.Kubeconfig, a.kubelet(p.Endpoint)); err != nil {
-		return err
+	if a.client.provedLeaf != nil && !p.AsNode { // before the request goes: should that fail halfway, the credential must not ask again
+		a.credential.sameCluster, a.credential.replacesBy = a.credential.used, ""
 	}
 	if err := a.dir.RemovePending(certdir.Client); err != nil {
 		return err
 	}
-	if a.client.provedLeaf != nil {
-		a.credential.sameCluster = a.credential.used
-	}
 	a.client.succeed()
 	a.client.provedLeaf = nil
+	if a.serving.running { // what waits for its answer goes on with the new identity
+		a.serving.abandon()
+	}
 	a.log.Info("the node has its client certificate", "node", p.Wish.NodeName, "file", a.dir.Current(certdir.Client), "kubeconfig", a.cfg.Kubeconfig)
 	if _, err := a.dir.Sweep([]certdir.Kind{certdir.Client}, 1, now); err != nil {
 		a.log.Warn("cannot sweep", "err", err, "remedy", durable.Remedy(err)) // the next start does
@@ -286,13 +315,29 @@ func (a *Agent) commitClient(o status.Observed) error {
 	return nil
 }
 
+// writeCluster stores where the cluster is: CA files first, the kubeconfig that names them last.
+func (a *Agent) writeCluster(p *csr.Pending) error {
+	if err := a.dir.WriteCA(a.dir.ServerCA(), p.Endpoint.CA); err != nil {
+		return err
+	}
+	if err := a.writeClientCA(p.CertificatePEM, p.Endpoint.CA); err != nil {
+		return err
+	}
+	_, err := kubeconfig.WriteKubelet(a.Disk, a.cfg.Kubeconfig, a.kubelet(p.Endpoint))
+	return err
+}
+
+// moveServing asks for another serving certificate when the node goes to another cluster, which does not know the issuer of this one.
+func (a *Agent) moveServing(o status.Observed) error {
+	if !pendingElsewhere(o) || !o.Serving.Issued() || o.Serving.RotateNow {
+		return nil
+	}
+	return a.dir.AskToRotate(certdir.Serving)
+}
+
 func (a *Agent) kubelet(endpoint apiserver.Endpoint) kubeconfig.Kubelet {
 	return kubeconfig.Kubelet{
 		Endpoint: endpoint, KubeletServer: a.cfg.KubeletServer,
 		CAFile: a.dir.ServerCA(), ClientPEM: a.dir.Current(certdir.Client),
 	}
-}
-
-func sameEndpoint(a, b apiserver.Endpoint) bool {
-	return a.Server == b.Server && a.TLSServerName == b.TLSServerName && a.ProxyURL == b.ProxyURL && bytes.Equal(a.CA, b.CA)
 }

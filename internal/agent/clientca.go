@@ -27,7 +27,7 @@ func (a *Agent) writeClientCA(certificates, endpointCA []byte) error {
 // completeClientCA writes a CA file that was configured later, or could not be read, when the identity was stored, or that was lost
 // since: the CA that the kubelet's kubeconfig names will do where it signed the node's own certificate.
 func (a *Agent) completeClientCA(o status.Observed) bool {
-	if o.ClientCA != nil || o.Now.Before(a.client.retryAt) {
+	if o.ClientCA != nil || !a.keep.clientCA.since.IsZero() || o.Now.Before(a.client.retryAt) {
 		return false
 	}
 	if a.cfg.KubeletClientCAFile == "" {

@@ -39,7 +39,7 @@ func TestABootstrapKubeconfigBesideAnIdentityIsJudgedByItsServersAnswer(t *testi
 		{"the same cluster at another address", known, nil, true, true, "", 0},
 		{"the same cluster, and the kubeconfig was lost", known, nil, false, true, "", 0},
 		{"a cluster that takes this node for another", apiserver.User{Name: otherUser}, nil, true, false, "takes this node for user", 30 * time.Second},
-		{"a cluster that does not know this node", apiserver.User{}, apierrors.NewUnauthorized("by a test"), true, false, "does not know this node's identity", 30 * time.Second},
+		{"a cluster that does not know this node", apiserver.User{}, apierrors.NewUnauthorized("by a test"), true, false, "own cluster does not know its identity", 30 * time.Second},
 		{"no answer", apiserver.User{}, errors.New("connection refused"), true, false, "connection refused", -1},
 	} {
 		s, on := settled(t, m, c.kubeconfig)
@@ -110,6 +110,10 @@ func TestAKubeconfigThatIsLostWhileTheCredentialIsThereComesBack(t *testing.T) {
 	o := s.agent.observe()
 	s.agent.credential.sameCluster, s.agent.credential.settled = o.Bootstrap.Fingerprint(), o.Bootstrap.Fingerprint()
 	must(t, os.Remove(on.cfg.Kubeconfig))
+	if step := decideCredential(s.agent.observe(), s.agent.credential, true); step != rest {
+		t.Fatalf("next %q, expected that it is healed, or the client certificate goes too", step)
+	}
+	s.agent.keep = keepsake{} // as after a restart
 	if step := decideCredential(s.agent.observe(), s.agent.credential, true); step != compare {
 		t.Fatalf("next %q, expected that its server is asked", step)
 	}
@@ -156,10 +160,12 @@ func TestACAThatIsConfiguredLaterCompletesTheIdentity(t *testing.T) {
 	s, on := settled(t, m, true)
 	a := s.agent
 	must(t, os.Remove(a.dir.ClientCA()))
+	a.keep = keepsake{} // it was lost while the agent was not there to remember it
 	if !a.completeClientCA(a.observe()) || string(a.observe().ClientCA) != string(theCA().pem) {
 		t.Error("the kubeconfig's CA, which signed the identity, did not take the place of the lost one")
 	}
 	must(t, os.Remove(a.dir.ClientCA()))
+	a.keep = keepsake{}
 	must(t, a.dir.WriteCA(a.dir.ServerCA(), m.realCert))
 	if a.completeClientCA(a.observe()) {
 		t.Error("a CA that did not sign the identity may call the kubelet")

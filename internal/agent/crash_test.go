@@ -33,6 +33,8 @@ type joiner struct {
 	node string
 	// credential are the files that hold the secret.
 	credential string
+	// ca is that of the node's cluster.
+	ca []byte
 	// mayKeep are names that may be left in the cert-dir.
 	mayKeep []string
 	// orphans are how many client pairs earlier lives may have left unfinished, too young to be swept.
@@ -42,10 +44,10 @@ type joiner struct {
 
 func newJoiner(t *testing.T, api *apiStandIn, node string, inFile bool) *joiner {
 	t.Helper()
-	j := &joiner{machine: newMachine(t), t: t, node: node}
+	j := &joiner{machine: newMachine(t), t: t, node: node, ca: api.ca.pem}
 	j.cfg.HostnameOverride, j.cfg.Once, j.cfg.Timeout.Duration = node, true, 20*time.Second
 	j.credential = j.cfg.BootstrapKubeconfig
-	content := bootstrapKubeconfig(api.url, theCA().pem)
+	content := bootstrapKubeconfig(api.url, api.ca.pem)
 	if inFile {
 		j.credential = filepath.Join(j.top, "token")
 		j.write(t, j.credential, []byte(token+"\n"))
@@ -110,7 +112,7 @@ func (j *joiner) complete() bool {
 	}
 	clientCA, _ := j.dir.ReadCA(j.dir.ClientCA())
 	_, err = kubeconfig.LoadKubelet(j.cfg.Kubeconfig)
-	return err == nil && bytes.Equal(clientCA, theCA().pem)
+	return err == nil && bytes.Equal(clientCA, j.ca)
 }
 
 // expectWayOn shows that nothing is lost: there is a credential, or an issued certificate with its key, or the identity.

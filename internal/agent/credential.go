@@ -3,6 +3,7 @@ package agent
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -137,16 +138,47 @@ func (a *Agent) compared(fingerprint string, endpoint apiserver.Endpoint, user a
 			return
 		}
 		m.succeed()
-		m.sameCluster = fingerprint
+		m.sameCluster, m.refusedSince = fingerprint, time.Time{}
 	case err != nil && apiserver.ReasonOf(err) != apiserver.Unauthorized:
 		a.notCompared(failureFor(apiserver.ReasonOf(err)), err)
+	case err != nil:
+		a.refusedThere(o, fingerprint, endpoint, fmt.Errorf("%w: %w", errIdentity, err))
 	default:
-		if err == nil {
-			err = fmt.Errorf("%s takes this node for user %q", endpoint.Server, user.Name)
-		}
-		a.notCompared(rotate.Forbidden, fmt.Errorf("the cluster of the bootstrap kubeconfig does not know this node's identity: %w; "+
-			"to move the node there: bootstrap-agent stopped, kubelet drained, remove %s and its kubeconfig, start again; to stay: remove %s",
-			err, a.cfg.CertDir, a.cfg.BootstrapKubeconfig))
+		a.refusedThere(o, fingerprint, endpoint, fmt.Errorf("%s takes this node for user %q", endpoint.Server, user.Name))
+	}
+}
+
+// errIdentity says that nobody is known by the node's certificate: it is not merely taken for somebody else's.
+var errIdentity = errors.New("the node's certificate is not accepted")
+
+// identityRefused is for how long the node's own cluster must not accept its identity before a bootstrap credential replaces it: an API
+// server that has just started, or is told of a new signer, may be late.
+const identityRefused = time.Minute
+
+// refusedThere is when the cluster of the bootstrap kubeconfig does not know the node: another cluster, or one that has forgotten it.
+func (a *Agent) refusedThere(o status.Observed, fingerprint string, endpoint apiserver.Endpoint, err error) {
+	m, now := &a.credential, a.Clock.Now()
+	if m.refusedSince.IsZero() {
+		m.refusedSince = now
+	}
+	unknown := errors.Is(err, errIdentity)
+	other := elsewhere(o, endpoint)
+	switch {
+	case o.Kubelet == nil, other && a.stages.started, !other && !unknown:
+		a.notCompared(rotate.Forbidden, fmt.Errorf("the cluster of the bootstrap kubeconfig does not know this node's identity: %w; to move the node "+
+			"there: drain it, and reboot, or stop kubelet and bootstrap-agent, remove %s and %s, and start both; to stay: remove %s",
+			err, a.cfg.CertDir, a.cfg.Kubeconfig, a.cfg.BootstrapKubeconfig))
+	case other:
+		a.log.Warn("the bootstrap kubeconfig is for another cluster, and the kubelet has not been started in this boot: the node goes there",
+			"server", endpoint.Server, "err", err)
+		m.replacesBy = fingerprint
+	case now.Sub(m.refusedSince) < identityRefused:
+		a.notCompared(rotate.Forbidden, fmt.Errorf("the node's own cluster does not know its identity: %w; "+
+			"if that lasts for %s the bootstrap credential is used for a new one", err, identityRefused))
+	default:
+		a.log.Warn("the node's own cluster does not accept its identity any more: the bootstrap credential is used for a new one",
+			"server", endpoint.Server, "since", m.refusedSince.UTC().Format(time.RFC3339), "err", err)
+		m.replacesBy = fingerprint
 	}
 }
 

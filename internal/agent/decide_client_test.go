@@ -99,7 +99,7 @@ func TestDecideClient(t *testing.T) {
 		for _, change := range c.given {
 			change(s)
 		}
-		if found := decideClient(s.o, s.m, s.wish, s.settings); found != c.expect {
+		if found := decideClient(s.o, s.m, s.aim()); found != c.expect {
 			t.Errorf("%s: %q, expected %q", c.name, found, c.expect)
 		}
 	}

@@ -47,7 +47,7 @@ func TestDecideRequest(t *testing.T) {
 		{"replaced a second ago", request(wish, ended(csr.Replaced, time.Second)), memory{}, makePending},
 		{"replaced just now", request(wish, ended(csr.Replaced, 0)), memory{}, waitEnded},
 	} {
-		found := decideRequest(status.Certificate{Pending: c.pending}, noon, c.m, &wish, current)
+		found := decideRequest(status.Certificate{Pending: c.pending}, noon, c.m, aim{wish: &wish, settings: current})
 		if found != c.expect {
 			t.Errorf("%s: %q, expected %q", c.name, found, c.expect)
 		}

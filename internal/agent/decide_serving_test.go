@@ -89,7 +89,7 @@ func TestDecideServing(t *testing.T) {
 		for _, change := range c.given {
 			change(s)
 		}
-		if found := decideServing(s.o, s.m, s.joining, s.wish, s.settings); found != c.expect {
+		if found := decideServing(s.o, s.m, s.joining, s.aim()); found != c.expect {
 			t.Errorf("%s: %q, expected %q", c.name, found, c.expect)
 		}
 	}

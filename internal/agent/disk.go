@@ -12,7 +12,10 @@ import (
 
 // disk runs a change of the files; trouble there is the same for all of them: said, kept for later, nothing lost.
 func (a *Agent) disk(m *memory, what string, change func() error) bool {
-	err := a.syncFound()
+	err := a.hold()
+	if err == nil {
+		err = a.syncFound()
+	}
 	if err == nil {
 		err = change()
 	}

@@ -199,9 +199,8 @@ func (tr *troubled) endures(t *testing.T, u unreadable, path string, atStart boo
 	tr.settler = newSettlerAt(t, tr.joiner, clock, func(op durable.Op) error { tr.joiner.expectSafe(op); return nil })
 	tr.ctx = t.Context()
 	begin := func() {
-		lock, err := tr.agent.open()
-		must(t, err)
-		t.Cleanup(func() { lock.Close() })
+		must(t, tr.agent.open())
+		t.Cleanup(func() { tr.agent.lock.Close() })
 	}
 	if !atStart {
 		begin()

@@ -112,9 +112,9 @@ func (tr *troubled) boots(t *testing.T) {
 	t.Helper()
 	clock := testingclock.NewFakeClock(time.Now())
 	for tr.settler = newSettlerAt(t, tr.joiner, clock, tr.before); ; clock.Step(5 * time.Second) {
-		lock, err := tr.agent.open()
+		err := tr.agent.open()
 		if err == nil {
-			tr.close = func() { lock.Close() }
+			tr.close = func() { tr.agent.lock.Close() }
 			return
 		}
 		if fmt.Fprintln(&tr.log, "level=ERROR ended:", err); tr.first == nil {
@@ -273,9 +273,8 @@ func callsOf(t *testing.T, api *apiStandIn, node string, w writing) []string {
 		return tr.before(op)
 	}
 	tr.settler = newSettlerAt(t, tr.joiner, testingclock.NewFakeClock(time.Now()), recorded)
-	lock, err := tr.agent.open()
-	must(t, err)
-	defer lock.Close()
+	must(t, tr.agent.open())
+	defer func() { tr.agent.lock.Close() }()
 	tr.ctx = t.Context()
 	for tr.rests(tr.settle()); !tr.finished() && !t.Failed(); tr.rests(tr.later(0)) {
 		if tr.clock.Since(tr.agent.started) > 5*time.Minute {

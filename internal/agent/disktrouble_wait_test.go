@@ -49,11 +49,11 @@ func TestANewRequestWaitsForTheDiskToo(t *testing.T) {
 		s := newcomer()
 		s.o.Client.Pending = request(*s.wish, change)
 		m := memory{failure: rotate.LocalTrouble, retryAt: noon.Add(time.Second)}
-		if next := decideClient(s.o, m, s.wish, s.settings); next != waitRetry {
+		if next := decideClient(s.o, m, s.aim()); next != waitRetry {
 			t.Errorf("%s: next %q, expected %q", name, next, waitRetry)
 		}
 		m.retryAt = noon
-		if next := decideClient(s.o, m, s.wish, s.settings); next != giveUp && next != makePending {
+		if next := decideClient(s.o, m, s.aim()); next != giveUp && next != makePending {
 			t.Errorf("%s: next %q when the pause is over", name, next)
 		}
 	}

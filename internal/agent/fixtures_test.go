@@ -40,6 +40,13 @@ type scene struct {
 	wish     *csr.Wish
 	settings string
 	joining  bool
+	// replaces, started and lacks are as in aim.
+	replaces, started, lacks bool
+}
+
+// aim is what is wanted in the scene, by an agent that rotates.
+func (s *scene) aim() aim {
+	return aim{wish: s.wish, settings: s.settings, rotates: true, replaces: s.replaces, started: s.started, lacks: s.lacks}
 }
 
 // newcomer is a node with a credential and nothing else.

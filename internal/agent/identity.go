@@ -13,7 +13,7 @@ import (
 // nodeAPI returns a client with the node's own certificate. It is the same, with its connections, until certificate or endpoint
 // change; then the old one's are closed.
 func (a *Agent) nodeAPI(certificate, key []byte, endpoint apiserver.Endpoint) (*apiserver.Client, error) {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%s\x00%s", certificate, endpoint.Server, endpoint.TLSServerName, endpoint.ProxyURL, endpoint.CA))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%s\x00%s", leafBytes(certificate), endpoint.Server, endpoint.TLSServerName, endpoint.ProxyURL, endpoint.CA))
 	name := hex.EncodeToString(sum[:])
 	if a.identity != nil && a.identity.key == name {
 		return a.identity.api, nil

@@ -88,7 +88,9 @@ type authority struct {
 	pem  []byte
 }
 
-var theCA = sync.OnceValue(func() authority {
+var theCA = sync.OnceValue(newAuthority)
+
+func newAuthority() authority {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		panic(err)
@@ -105,7 +107,7 @@ var theCA = sync.OnceValue(func() authority {
 		panic(err)
 	}
 	return authority{cert, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}
-})
+}
 
 // sign issues what a request asks for, from notBefore on for an hour.
 func (ca authority) sign(requestPEM []byte, usage x509.ExtKeyUsage, notBefore time.Time) []byte {

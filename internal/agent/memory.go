@@ -42,6 +42,14 @@ type memory struct {
 	trouble string
 	// ended is the last end of a request in this process's life.
 	ended *csr.Ended
+	// asNode: what was asked last was asked with the node's own identity.
+	asNode bool
+	// healing: a file of the certificate is damaged or gone, and is going to be written again from memory.
+	healing bool
+	// healingWay: the kubelet's kubeconfig is, so that where the cluster is cannot be told for a moment (client, credential).
+	healingWay bool
+	// lacksSince is since when the certificate in use lacks a wanted name; namesAsked is when another was last asked for because of that.
+	lacksSince, namesAsked time.Time
 	// differsSince is since when the request is not what is wanted; mismatchSince since when the node has another name.
 	differsSince, mismatchSince time.Time
 }
@@ -55,6 +63,10 @@ type credentialMemory struct {
 	sameCluster string
 	// settled: all that was to do about it is done, or only a person can do more.
 	settled string
+	// replacesBy: it is to replace the identity, which its cluster does not accept.
+	replacesBy string
+	// refusedSince is since when the node's own cluster does not accept the identity.
+	refusedSince time.Time
 }
 
 type addressMemory struct {
@@ -126,6 +138,25 @@ func (m *memory) compareWish(p *csr.Pending, wish *csr.Wish, now time.Time) {
 	} else if m.differsSince.IsZero() {
 		m.differsSince = now
 	}
+}
+
+// noteLacking notes since when the certificate in use lacks a wanted name.
+func (m *memory) noteLacking(lacking []string, now time.Time) {
+	if len(lacking) == 0 {
+		m.lacksSince = time.Time{}
+	} else if m.lacksSince.IsZero() {
+		m.lacksSince = now
+	}
+}
+
+// lacksName says whether a wanted name has been missing for so long that it is no address which comes and goes.
+func (m *memory) lacksName(now time.Time) bool {
+	return !m.lacksSince.IsZero() && now.Sub(m.lacksSince) >= differenceLasts
+}
+
+// lacksLong is lacksName as far as it may lead to a request: at most once an hour.
+func (m *memory) lacksLong(now time.Time) bool {
+	return m.lacksName(now) && (m.namesAsked.IsZero() || now.Sub(m.namesAsked) >= giveUpEvery)
 }
 
 func (m *memory) noteMismatch(mismatch bool, now time.Time) {

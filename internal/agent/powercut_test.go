@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -31,6 +30,10 @@ type recording struct {
 	asked [][]string
 	// first is the first operation after which the power may go.
 	first int
+	// at is after how many of them it went.
+	at int
+	// kept is what is remembered of a daemon's node.
+	kept keepings
 }
 
 func soak() bool { return os.Getenv("SOAK") != "" }
@@ -50,6 +53,7 @@ func record(t *testing.T, api *apiStandIn, w writing, lives ...func(n int, op du
 	r := &recording{joiner: newJoiner(t, api, node, false), api: api, writing: w}
 	t.Cleanup(func() { os.RemoveAll(r.top) })
 	w.before(r)
+	r.remember()
 	var err error
 	r.ops, err = powercut.NewLog(r.top)
 	must(t, err)
@@ -57,8 +61,12 @@ func record(t *testing.T, api *apiStandIn, w writing, lives ...func(n int, op du
 	for _, breaks := range lives {
 		r.first = r.ops.Len()
 		r.live(breaks)
+		if breaks != nil && w.stays != nil { // somebody looks, before the next one starts
+			r.at = r.ops.Len()
+			r.expectSafe()
+		}
 	}
-	r.asked = append(r.asked, api.names(node))
+	r.asked = append(r.asked, r.api.names(r.node))
 	r.expectExplained()
 	return r
 }
@@ -66,25 +74,34 @@ func record(t *testing.T, api *apiStandIn, w writing, lives ...func(n int, op du
 func (r *recording) live(breaks func(n int, op durable.Op) error) {
 	r.t.Helper()
 	n, crashed := 0, false
-	var with clock.WithTicker = clock.RealClock{}
-	if breaks != nil {
-		with = hurried(r.t)
+	record := func(op durable.Op) error {
+		n++
+		r.asked = append(r.asked, r.api.names(r.node))
+		r.ops.Record(op)
+		return nil
 	}
-	err := r.run(func(op durable.Op) error {
+	before := func(op durable.Op) error {
 		if crashed {
 			return errCrash
 		}
 		if breaks != nil {
-			err := breaks(n, op)
-			if n++; err != nil {
+			if err := breaks(n, op); err != nil {
+				n++
 				crashed = errors.Is(err, errCrash)
 				return err
 			}
 		}
-		r.asked = append(r.asked, r.api.names(r.node))
-		r.ops.Record(op)
-		return nil
-	}, with)
+		return record(op)
+	}
+	if r.writing.stays != nil {
+		r.stay(before, record, func() bool { return crashed })
+		return
+	}
+	var with clock.WithTicker = clock.RealClock{}
+	if breaks != nil {
+		with = hurried(r.t)
+	}
+	err := r.run(before, with)
 	if err != nil && breaks == nil { // a life that something breaks may end anyhow
 		r.t.Errorf("ends with %v", err)
 		r.report("while recording")
@@ -117,8 +134,14 @@ func (r *recording) expectExplained() {
 	_ = os.Remove(r.lockFile())
 	found, err := powercut.ReadDisk(r.top)
 	must(r.t, err)
-	if modelled := r.ops.Kill(r.ops.Len()).Disk(); found.Same() != modelled.Same() {
+	modelled := r.ops.Kill(r.ops.Len()).Disk()
+	if found.Same() != modelled.Same() {
 		r.t.Fatalf("what was recorded does not explain what is on the disk:\n%s\nrecorded:\n%s", found, modelled)
+	}
+	for path, expected := range modelled.Times() {
+		if info, err := os.Lstat(path); err != nil || !expected.IsZero() && !info.ModTime().Equal(expected) {
+			r.t.Errorf("%s is not of %s (%v)", path, expected, err)
+		}
 	}
 }
 
@@ -130,7 +153,8 @@ func (r *recording) cuts(random *rand.Rand) []powercut.Cut {
 	var cuts []powercut.Cut
 	for after := r.first; after <= r.ops.Len(); after++ {
 		for _, cut := range r.ops.Cuts(after, 10_000, random) {
-			state := cut.Disk().Same() + strings.Join(r.asked[after], " ")
+			disk := cut.Disk()
+			state := disk.Same() + fmt.Sprint(disk.Times(), r.asked[after], r.hurtAt(after)) // what may be lost differs, too
 			if !seen[state] {
 				seen[state] = true
 				cuts = append(cuts, cut)
@@ -145,6 +169,7 @@ func (r *recording) after(cut powercut.Cut) {
 	r.t.Helper()
 	must(r.t, cut.Disk().LayOut())
 	r.api.rewind(r.node, r.asked[cut.After])
+	r.at = cut.After
 }
 
 // expectSafe looks at the disk before an agent does.
@@ -154,9 +179,15 @@ func (r *recording) expectSafe() {
 		r.expectWayOn()
 	}
 	r.expectKeys()
+	if r.hurtAt(r.at) { // somebody else has done that
+		return
+	}
 	r.expectKubeconfigLast()
 	if !r.writing.harmed {
 		expectKubeletUnharmed(r.t, r.machine)
+	}
+	if r.writing.stays != nil {
+		r.expectKept()
 	}
 	r.expectOriginal()
 }
@@ -243,6 +274,10 @@ func (r *recording) has(ending string, original map[string]string) bool {
 func (r *recording) restart() {
 	r.t.Helper()
 	r.log.Reset()
+	if r.writing.stays != nil {
+		r.restartToStay()
+		return
+	}
 	if err := r.run(func(durable.Op) error { return nil }, clock.RealClock{}); err != nil {
 		r.t.Errorf("a restart ends with %v", err)
 	}

@@ -33,6 +33,8 @@ type writing struct {
 	gone map[csr.Kind]bool
 	// ends is how it must end, if not as a node that has joined.
 	ends func(*recording)
+	// stays, of a daemon, which rotates and heals: not of run --once.
+	stays *stay
 }
 
 // writings are all of them.

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,7 +63,13 @@ func (a *Agent) bootstrapLine(o status.Observed) line {
 }
 
 func (a *Agent) clientLine(o status.Observed) line {
-	switch s := decideClient(o, a.client, a.clientWish(o), a.clientSettings()); {
+	switch s := decideClient(o, a.client, a.clientAim(o)); {
+	case !a.keep.reset.IsZero() && s == waitCredential:
+		return line{text: "the node's identity was taken away: " + a.howToJoin(), level: slog.LevelWarn, quiet: true}
+	case s == waitHeal:
+		return line{text: fmt.Sprintf("the client certificate's file is %s, and is written again at %s", was[a.keep.client.gone], a.keep.client.healAt().UTC().Format(time.RFC3339)), level: slog.LevelWarn}
+	case s == waitBoot:
+		return line{text: fmt.Sprintf("certificate signing request %s is for another cluster; the node goes there with the next boot", o.Client.Pending.Name), level: slog.LevelWarn}
 	case s == waitName:
 		return line{text: fmt.Sprintf("waiting for a node name: %v", o.NodeErr), level: slog.LevelWarn}
 	case s == waitCredential:
@@ -76,10 +83,23 @@ func (a *Agent) clientLine(o status.Observed) line {
 		return line{text: fmt.Sprintf("%v; put a bootstrap kubeconfig for the cluster at %s, which brings server and CA back", o.KubeletErr, a.cfg.BootstrapKubeconfig), level: slog.LevelError}
 	case s == rest && o.ClientCA == nil:
 		return line{text: fmt.Sprintf("%s is missing; give --kubelet-client-ca-file", a.dir.ClientCA()), level: slog.LevelError}
-	case s == rest:
+	case s == rest, s == waitSpacing:
 		return validLine(o.Client)
 	}
-	return a.requestLine(o, a.client, o.Client.Pending)
+	return a.nextLine(o, a.client, o.Client)
+}
+
+// nextLine tells of a request under way and, when it is for the successor of a certificate in use, of that one too.
+func (a *Agent) nextLine(o status.Observed, m memory, c status.Certificate) line {
+	next := a.requestLine(o, m, c.Pending)
+	if !c.Usable(o.Now) || !c.Issued() {
+		return next
+	}
+	valid := validLine(c)
+	if next.text != "" {
+		valid = line{text: valid.text + "; the next one: " + next.text, level: next.level, quiet: next.quiet}
+	}
+	return valid
 }
 
 func (a *Agent) wantCredential(o status.Observed) string {
@@ -101,17 +121,23 @@ func (a *Agent) servingLine(o status.Observed) line {
 		return line{}
 	}
 	joining := a.client.running && o.Client.Pending != nil
-	switch s := decideServing(o, a.serving, joining, a.servingWish(o), a.servingSettings()); s {
+	switch s := decideServing(o, a.serving, joining, a.servingAim(o)); s {
 	case waitClient:
 		return line{}
+	case waitHeal:
+		return line{text: fmt.Sprintf("the serving certificate's file is %s, and is written again at %s", was[a.keep.serving.gone], a.keep.serving.healAt().UTC().Format(time.RFC3339)), level: slog.LevelWarn}
 	case waitAddress:
-		return line{text: a.addresses.trouble, quiet: true}
+		return line{text: cmp.Or(a.registered.trouble, a.addresses.trouble), quiet: true}
 	case waitEnded:
 		return line{text: a.endedText(o.Serving.Pending), level: slog.LevelError, quiet: a.serving.ended != nil} // logged when it ended, unless that was before this start
-	case rest:
-		return validLine(o.Serving)
+	case rest, waitSpacing:
+		valid := validLine(o.Serving)
+		if a.served.trouble != "" {
+			valid.text += "; " + a.served.trouble
+		}
+		return valid
 	default:
-		return a.requestLine(o, a.serving, o.Serving.Pending)
+		return a.nextLine(o, a.serving, o.Serving)
 	}
 }
 

@@ -1,13 +1,14 @@
 package agent
 
 import (
+	"cmp"
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"time"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
-	"github.com/bootstrap-agent/bootstrap-agent/internal/config"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/node"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/rotate"
@@ -28,6 +29,9 @@ func (a *Agent) servingWish(o status.Observed) *csr.Wish {
 	}
 	name := nodeOf(o)
 	names, known := a.servingNames(name)
+	if a.cfg.Serving == string(serving.AfterNodeRegistered) {
+		names, known = serving.NamesOfNode(a.registered.addresses, a.cfg.ServingDNSNames, a.cfg.ServingIPs)
+	}
 	if !known {
 		return nil
 	}
@@ -47,10 +51,6 @@ func nodeOf(o status.Observed) string {
 	return o.Node
 }
 
-func (a *Agent) servingSettings() string {
-	return config.Fingerprint(a.cfg.HostnameOverride, a.cfg.KeyAlgorithm, a.cfg.ExpirationSeconds, a.cfg.NodeIP, a.cfg.ServingDNSNames, a.cfg.ServingIPs)
-}
-
 func (a *Agent) actServing(ctx context.Context, o status.Observed) (changed bool) {
 	m := &a.serving
 	if a.cfg.Serving == string(serving.Off) {
@@ -59,23 +59,30 @@ func (a *Agent) actServing(ctx context.Context, o status.Observed) (changed bool
 	joining := a.client.running && o.Client.Pending != nil
 	if joining || o.HasIdentity() {
 		a.findAddresses(ctx, nodeOf(o))
+		a.findRegistered(ctx, o)
 	}
-	switch decideServing(o, *m, joining, a.servingWish(o), a.servingSettings()) {
+	aim := a.servingAim(o)
+	switch decideServing(o, *m, joining, aim) {
 	case unread:
 		a.unread(m, o.Serving.Unread)
+	case useOlder:
+		return a.disk(m, "use the serving certificate that is there", func() error {
+			a.log.Warn("the current serving certificate cannot be used; another one that is there can", "err", unusable(o.Serving, o.Now), "file", o.Serving.Older.File)
+			return a.dir.Use(certdir.Serving, o.Serving.Older)
+		})
 	case placeholder:
 		return a.disk(m, "store the placeholder serving certificate", func() error { return a.makePlaceholder(o) })
 	case link:
 		return a.disk(m, "link the serving certificate for the kubelet", a.dir.LinkServing)
 	case giveUp:
 		a.giveUp(m, o.Serving.Pending)
-		return a.makePending(m, o.Serving, *a.servingWish(o), a.servingSettings(), o.Kubelet.Endpoint)
+		return a.makeServingPending(o, aim)
 	case forget:
 		return a.forget(m, o.Serving.Pending)
 	case makePending:
-		return a.makePending(m, o.Serving, *a.servingWish(o), a.servingSettings(), o.Kubelet.Endpoint)
+		return a.makeServingPending(o, aim)
 	case ask:
-		a.askAsNode(ctx, o)
+		return a.askAsNode(ctx, m, o, o.Serving.Pending)
 	case commit:
 		return a.commitServing(ctx, o)
 	default: // nothing but waiting
@@ -83,15 +90,12 @@ func (a *Agent) actServing(ctx context.Context, o status.Observed) (changed bool
 	return false
 }
 
-// askAsNode sends the serving request with the node's own identity: approvers and admission demand that requester and subject
-// are the same.
-func (a *Agent) askAsNode(ctx context.Context, o status.Observed) {
-	api, err := a.nodeAPI(o.Client.Pair.PEM, o.Client.Pair.PEM, o.Kubelet.Endpoint)
-	if err != nil {
-		a.retry(&a.serving, rotate.Forbidden, "configuration", err, "")
-		return
+func (a *Agent) makeServingPending(o status.Observed, aim aim) bool {
+	if aim.lacks {
+		a.serving.namesAsked = a.Clock.Now()
+		a.log.Info("the serving certificate lacks names", "names", lacking(o.Serving.Pair.Leaf, aim.wish))
 	}
-	a.ask(ctx, &a.serving, o.Serving.Pending, api, true)
+	return a.makePending(&a.serving, o.Serving, aim, o.Kubelet.Endpoint, true)
 }
 
 func (a *Agent) makePlaceholder(o status.Observed) error {
@@ -99,6 +103,9 @@ func (a *Agent) makePlaceholder(o status.Observed) error {
 	pair, err := serving.Placeholder(nodeOf(o), names, a.Clock.Now())
 	if err != nil {
 		return err
+	}
+	if o.Serving.Usable(o.Now) {
+		a.log.Info("the placeholder is made anew: its time has come, or it lacks a name")
 	}
 	if err := unusable(o.Serving, o.Now); err != nil && !isMissing(err) {
 		a.log.Warn("the serving certificate on disk cannot be used; a placeholder takes its place", "err", err)
@@ -134,6 +141,7 @@ func (a *Agent) commitServing(ctx context.Context, o status.Observed) bool {
 		if !o.Serving.Committed() {
 			store = func() error { return a.dir.CommitServing(p.PairPEM(), a.Clock.Now()) }
 		}
+		a.keep.serving.ours = leafBytes(p.CertificatePEM)
 		if err := store(); err != nil {
 			return err
 		}
@@ -141,10 +149,26 @@ func (a *Agent) commitServing(ctx context.Context, o status.Observed) bool {
 			return err
 		}
 		m.succeed()
+		if leaf, err := x509.ParseCertificate(a.keep.serving.ours); err == nil {
+			a.watchServed(cmp.Or(o.Serving.Pair, o.Serving.Adopted), leaf)
+		}
 		a.log.Info("the node has its serving certificate", "node", p.Wish.NodeName, "file", a.dir.Current(certdir.Serving),
 			"dns_names", p.Wish.DNSNames, "ip_addresses", p.Wish.IPAddresses)
 		return nil
 	})
+}
+
+// noteLacking notes whether the certificate in use has all the names that are wanted: of the Node or, for a placeholder, of the machine.
+func (a *Agent) noteLacking(o status.Observed) {
+	var missing []string
+	wish := a.servingWish(o)
+	if names, known := a.servingNames(nodeOf(o)); !o.Serving.Issued() && known {
+		wish = &csr.Wish{DNSNames: names.DNS, IPAddresses: names.IPs}
+	}
+	if o.Serving.Usable(o.Now) && wish != nil {
+		missing = lacking(o.Serving.Pair.Leaf, wish)
+	}
+	a.serving.noteLacking(missing, o.Now)
 }
 
 // releaseServing is --serving=off: the kubelet's names become its own again.

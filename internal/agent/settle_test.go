@@ -104,12 +104,11 @@ func newSettler(t *testing.T, on *machine, with durable.Disk) *settler {
 	a := New(Options{Config: on.cfg, Clock: clock, Disk: with, Log: slog.New(slog.DiscardHandler)})
 	a.started = noon
 	ctx, cancel := context.WithCancel(t.Context())
-	lock, err := a.open()
-	must(t, err)
+	must(t, a.open())
 	return &settler{t: t, agent: a, clock: clock, ctx: ctx, close: func() {
 		cancel()
 		a.tasks.Wait()
-		lock.Close()
+		a.lock.Close()
 		os.RemoveAll(on.top)
 	}}
 }

@@ -2,8 +2,11 @@ package agent
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
+	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/serving"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
 )
@@ -13,23 +16,31 @@ type stages struct {
 	// placeholderMade: there was no serving pair before this process made one, so the kubelet may be made to wait a little.
 	placeholderMade bool
 	ready           bool
-	completeAt      time.Time
-	extended, fed   time.Time
+	// started: READY was given in this boot, by this process or by one before it.
+	started       bool
+	completeAt    time.Time
+	extended, fed time.Time
 }
 
 // kubeletCanStart says whether everything that the kubelet opens when it starts is on the disk, whatever its validity, and no
 // credential is there to replace it.
 func (a *Agent) kubeletCanStart(o status.Observed) bool {
 	served := a.cfg.Serving == string(serving.Off) || o.Serving.Pair != nil && o.Serving.Linked || o.Serving.Adopted != nil
-	replaced := o.ForOtherNode() && o.Bootstrap != nil
+	replaced := o.Bootstrap != nil && (o.ForOtherNode() || a.mayReplace(o))
 	return o.Client.Pair != nil && o.Kubelet != nil && o.ClientCA != nil && served && !replaced
+}
+
+// mayReplace says whether the bootstrap credential leads to what looks like another cluster, and it is not known better yet.
+func (a *Agent) mayReplace(o status.Observed) bool {
+	f := o.Bootstrap.Fingerprint()
+	return !a.stages.started && elsewhere(o, o.Bootstrap.Endpoint) && a.credential.sameCluster != f && a.credential.settled != f
 }
 
 // servingAwaited says whether the first serving certificate may still come in time to spare the kubelet the placeholder.
 func (a *Agent) servingAwaited(o status.Observed) bool {
 	m := a.serving
 	switch {
-	case !a.stages.placeholderMade || o.Serving.Issued() || m.trouble != "" || a.addresses.trouble != "":
+	case a.cfg.Serving != string(serving.BeforeKubelet), !a.stages.placeholderMade || o.Serving.Issued() || m.trouble != "" || a.addresses.trouble != "":
 		return false
 	case m.accepted.IsZero():
 		return true
@@ -94,9 +105,31 @@ func (a *Agent) report(o status.Observed) {
 		a.stages.completeAt = o.Now
 	}
 	if why, ready := a.readyWhy(o); ready && !a.stages.ready {
-		a.stages.ready = true
+		a.stages.ready, a.stages.started = true, true
+		a.markStarted()
 		a.Notify("READY=1")
 		a.log.Info("the kubelet can start", "why", why)
 	}
 	a.say(o)
+}
+
+// startedFile is there, in a folder that the next boot does not have, when READY was given.
+const startedFile = "ready"
+
+// findStarted looks for an earlier process of this boot.
+func (a *Agent) findStarted() {
+	if a.RuntimeDirectory == "" {
+		return
+	}
+	_, err := os.Lstat(filepath.Join(a.RuntimeDirectory, startedFile))
+	a.stages.started = err == nil
+}
+
+func (a *Agent) markStarted() {
+	if a.RuntimeDirectory == "" {
+		return
+	}
+	if err := a.Disk.WriteFile(filepath.Join(a.RuntimeDirectory, startedFile), nil, 0o600); err != nil {
+		a.log.Warn("cannot note that the kubelet was let start in this boot", "err", err, "remedy", durable.Remedy(err))
+	}
 }

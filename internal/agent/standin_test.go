@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,8 +33,17 @@ type apiStandIn struct {
 	server *httptest.Server
 	url    string
 
+	// ca signs what it issues, and its own certificate.
+	ca authority
 	// validity is for how long it issues certificates.
 	validity time.Duration
+	// now is what time it is there; holds: nobody approves; denies: everything is denied.
+	now           func() time.Time
+	holds, denies atomic.Bool
+	// busy is how many requests are being answered.
+	busy atomic.Int32
+	// refused are the certificates that it does not accept any more, as they are.
+	refused map[string]bool
 
 	mu      sync.Mutex
 	objects map[string]*certificatesv1.CertificateSigningRequest
@@ -43,20 +53,24 @@ type apiStandIn struct {
 
 func newAPIStandIn(t *testing.T) *apiStandIn {
 	t.Helper()
-	s := &apiStandIn{validity: time.Hour, objects: map[string]*certificatesv1.CertificateSigningRequest{}, ever: map[string]*certificatesv1.CertificateSigningRequest{}}
+	return newAPIStandInOf(t, theCA())
+}
+
+// newAPIStandInOf is for a cluster of that CA.
+func newAPIStandInOf(t *testing.T, ca authority) *apiStandIn {
+	t.Helper()
+	s := &apiStandIn{now: time.Now, ca: ca, validity: time.Hour, refused: map[string]bool{}, objects: map[string]*certificatesv1.CertificateSigningRequest{}, ever: map[string]*certificatesv1.CertificateSigningRequest{}}
 	mux := http.NewServeMux()
 	const path = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 	mux.HandleFunc("POST "+path, s.create)
 	mux.HandleFunc("GET "+path, s.watch)
 	mux.HandleFunc("GET "+path+"/{name}", s.get)
 	mux.HandleFunc("POST /apis/authentication.k8s.io/v1/selfsubjectreviews", s.whoAmI)
-	certificate, key := theCA().serverPair()
+	certificate, key := ca.serverPair()
 	pair, err := tls.X509KeyPair(certificate, key)
 	must(t, err)
-	roots := x509.NewCertPool()
-	roots.AddCert(theCA().cert)
-	s.server = httptest.NewUnstartedServer(mux)
-	s.server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: roots}
+	s.server = httptest.NewUnstartedServer(s.authenticated(mux))
+	s.server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequestClientCert}
 	s.server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.server.StartTLS()
 	s.url = s.server.URL
@@ -65,6 +79,25 @@ func newAPIStandIn(t *testing.T) *apiStandIn {
 		s.server.Close()
 	})
 	return s
+}
+
+// authenticated answers 401 to certificates that it does not know, as API servers do: they are no matter of the handshake.
+func (s *apiStandIn) authenticated(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.busy.Add(1)
+		defer s.busy.Add(-1)
+		w.Header().Set("Date", s.now().UTC().Format(http.TimeFormat))
+		for _, leaf := range r.TLS.PeerCertificates {
+			s.mu.Lock()
+			refused := s.refused[string(leaf.Raw)]
+			s.mu.Unlock()
+			if refused || leaf.CheckSignatureFrom(s.ca.cert) != nil || s.now().After(leaf.NotAfter) {
+				refuse(w, apierrors.NewUnauthorized("by the stand-in"))
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // user says who is asking; nothing: nobody known.
@@ -94,13 +127,40 @@ func (s *apiStandIn) create(w http.ResponseWriter, r *http.Request) {
 		return
 	default:
 		object.UID, object.ResourceVersion = types.UID(rand.Text()), "1"
-		object.CreationTimestamp, object.Spec.Username = metav1.Now(), who
+		object.CreationTimestamp, object.Spec.Username = metav1.NewTime(s.now()), who
 	}
-	s.objects[object.Name] = s.issued(object)
+	s.objects[object.Name] = s.decided(object)
 	if s.ever[object.Name] == nil {
 		s.ever[object.Name] = s.objects[object.Name]
 	}
 	answer(w, http.StatusCreated, object)
+}
+
+// decided is the object as approver and signer leave it.
+func (s *apiStandIn) decided(object *certificatesv1.CertificateSigningRequest) *certificatesv1.CertificateSigningRequest {
+	if !s.holds.Load() && !s.denies.Load() {
+		return s.issued(object)
+	}
+	object = object.DeepCopy()
+	object.TypeMeta = metav1.TypeMeta{Kind: "CertificateSigningRequest", APIVersion: "certificates.k8s.io/v1"}
+	if s.denies.Load() {
+		object.Status.Conditions = []certificatesv1.CertificateSigningRequestCondition{{
+			Type: certificatesv1.CertificateDenied, Status: corev1.ConditionTrue, LastUpdateTime: metav1.NewTime(s.now()),
+		}}
+	}
+	return object
+}
+
+// release approves what was held.
+func (s *apiStandIn) release() {
+	s.holds.Store(false)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, object := range s.objects {
+		if len(object.Status.Conditions) == 0 {
+			s.objects[name] = s.issued(object)
+		}
+	}
 }
 
 // issued is the object a moment later, when approver and signer have seen it.
@@ -113,7 +173,7 @@ func (s *apiStandIn) issued(object *certificatesv1.CertificateSigningRequest) *c
 	if object.Spec.SignerName == csr.Serving.Signer() {
 		usage = x509.ExtKeyUsageServerAuth
 	}
-	object.Status.Certificate = theCA().signFor(s.validity, object.Spec.Request, usage, time.Now().Add(-time.Minute))
+	object.Status.Certificate = s.ca.signFor(s.validity, object.Spec.Request, usage, s.now().Add(-time.Minute))
 	return object
 }
 

@@ -22,7 +22,9 @@ const resource = "certificatesigningrequests"
 // Pace of waiting. A watch that ends is begun again after a pause, so that an API server which ends them at once is asked at
 // most once a second by each node; without the right to watch the object is read at growing intervals.
 const (
-	rewatchPause  = time.Second
+	rewatchPause = time.Second
+	// rewatchSpread is over how long the nodes come back whose watches an API server has ended all at once.
+	rewatchSpread = 2 * time.Second
 	pollFirst     = 2 * time.Second
 	pollLast      = 30 * time.Second
 	watchDuration = 8 * time.Minute
@@ -171,7 +173,7 @@ func (a *Asker) watch(ctx context.Context, object *certificatesv1.CertificateSig
 
 // again reads the object after a pause with jitter, so that a fleet does not ask in step.
 func (a *Asker) again(ctx context.Context, name string, pause time.Duration) (*certificatesv1.CertificateSigningRequest, error) {
-	timer := a.Clock.NewTimer(pause + rand.N(pause/4))
+	timer := a.Clock.NewTimer(pause + rand.N(max(pause/4, rewatchSpread)))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

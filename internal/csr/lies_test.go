@@ -108,8 +108,8 @@ func TestWordsOfOthersAreFitToBeKeptAndShown(t *testing.T) {
 		"no":                            "no",
 		"a\nb\x1b[2J\x00c\u0085":        "a b [2J c ",
 		"\xff\xfe":                      "",
-		strings.Repeat("a", 1<<20):      strings.Repeat("a", 2<<10),
-		strings.Repeat("a", 2047) + "é": strings.Repeat("a", 2047),
+		strings.Repeat("a", 1<<20):      strings.Repeat("a", 1<<10),
+		strings.Repeat("a", 1023) + "é": strings.Repeat("a", 1023),
 	} {
 		if is := Plain(words); is != expected {
 			t.Errorf("%.40q: %.40q (%d bytes), expected %.40q", words, is, len(is), expected)

@@ -36,6 +36,9 @@ type Pending struct {
 	Accepted time.Time `json:"accepted,omitzero"`
 	// Key is how many keys came to nothing before this one, for the same wish.
 	Key int `json:"key,omitempty"`
+	// Deletions is how often the object was deleted by somebody; it is not sent again before AgainAt, by our clock.
+	Deletions int       `json:"deletions,omitempty"`
+	AgainAt   time.Time `json:"againAt,omitzero"`
 	// Ended says how the request came to nothing, and when.
 	Ended *Ended `json:"ended,omitempty"`
 	// GivenUp is when a request for another wish was last given up in favour of this one.

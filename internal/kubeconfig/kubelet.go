@@ -32,6 +32,8 @@ type Kubelet struct {
 	KubeletServer string
 	CAFile        string
 	ClientPEM     string
+	// Text is what the file held when it was read.
+	Text []byte
 }
 
 // Render returns the file's bytes; the same content always gives the same ones.
@@ -70,7 +72,7 @@ func LoadKubelet(path string) (*Kubelet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kubelet kubeconfig %s: %w", path, err)
 	}
-	k := &Kubelet{CAFile: cluster.CertificateAuthority, ClientPEM: user.ClientCertificate}
+	k := &Kubelet{Text: file.Data, CAFile: cluster.CertificateAuthority, ClientPEM: user.ClientCertificate}
 	if k.Endpoint, err = endpointOf(cluster); err != nil {
 		return nil, fmt.Errorf("kubelet kubeconfig %s: %w", path, err)
 	}

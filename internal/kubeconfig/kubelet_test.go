@@ -91,6 +91,10 @@ func TestWhatIsWrittenForTheKubeletIsReadBackTheSame(t *testing.T) {
 		must(t, err)
 		got, err := kubeconfig.LoadKubelet(path)
 		must(t, err)
+		if text, err := os.ReadFile(path); err != nil || string(got.Text) != string(text) {
+			t.Errorf("%s: %q is what it held, not %q (%v)", name, text, got.Text, err)
+		}
+		got.Text = nil
 		if !reflect.DeepEqual(*got, k) {
 			t.Errorf("%s: %+v is read back as %+v", name, k, *got)
 		}

@@ -21,7 +21,7 @@ func (o Observed) findings(cfg config.Config, r *Report) {
 	}
 	o.clientFindings(cfg, r)
 	if cfg.Serving != "off" {
-		o.servingFindings(r)
+		o.servingFindings(cfg, r)
 	}
 	o.bootstrapFindings(cfg, r)
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return cmp.Compare(rank[b.Level], rank[a.Level]) })
@@ -47,7 +47,7 @@ func (o Observed) clientFindings(cfg config.Config, r *Report) {
 		r.find(Broken, "the identity is %s, and this machine is called %s now; name it back, or put a bootstrap kubeconfig at %s to join under the new name",
 			c.Pair.Leaf.Subject.CommonName, o.Node, cfg.BootstrapKubeconfig)
 	case o.Now.After(o.RotateAt(c.Pair)):
-		r.find(Attention, "the client certificate is due for rotation since %s", o.RotateAt(c.Pair).UTC().Format(time.RFC3339))
+		r.find(Attention, "the client certificate is due for rotation since %s%s", o.RotateAt(c.Pair).UTC().Format(time.RFC3339), rotatedBy(cfg.RotateCertificates, "rotateCertificates"))
 	}
 	if c.Usable(o.Now) && o.KubeletErr != nil {
 		r.find(Broken, "%v; put a bootstrap kubeconfig for the cluster at %s, which brings server and CA back", o.KubeletErr, cfg.BootstrapKubeconfig)
@@ -65,7 +65,7 @@ func (o Observed) remedy(cfg config.Config, level Level) string {
 	return "; put a bootstrap kubeconfig at " + cfg.BootstrapKubeconfig
 }
 
-func (o Observed) servingFindings(r *Report) {
+func (o Observed) servingFindings(cfg config.Config, r *Report) {
 	c := o.servingInUse()
 	switch {
 	case c.Unread != nil:
@@ -80,9 +80,17 @@ func (o Observed) servingFindings(r *Report) {
 	case !c.Issued():
 		r.find(Attention, "the serving certificate is a self-signed placeholder: kubectl logs and exec fail where the API server verifies kubelets")
 	case o.Now.After(o.RotateAt(c.Pair)):
-		r.find(Attention, "the serving certificate is due for rotation since %s", o.RotateAt(c.Pair).UTC().Format(time.RFC3339))
+		r.find(Attention, "the serving certificate is due for rotation since %s%s", o.RotateAt(c.Pair).UTC().Format(time.RFC3339), rotatedBy(cfg.RotateServerCertificates, "serverTLSBootstrap"))
 	}
 	pendingFindings(c, r)
+}
+
+// rotatedBy says what to look at when a rotation is overdue.
+func rotatedBy(ours bool, kubelets string) string {
+	if ours {
+		return "; the agent asks for another one while it runs: systemctl status bootstrap-agent"
+	}
+	return "; its rotation is left to the kubelet: is its " + kubelets + " true?"
 }
 
 func pendingFindings(c Certificate, r *Report) {
@@ -94,13 +102,13 @@ func pendingFindings(c Certificate, r *Report) {
 	case p.Ended != nil && p.Ended.Outcome == csr.Replaced: // a new one follows at once; that one is not ours to be approved
 	case p.Ended != nil:
 		level := Broken
-		if c.Kind == csr.Serving {
+		if c.Kind == csr.Serving || c.Usable(r.now) {
 			level = Attention
 		}
 		r.find(level, "certificate signing request %s: %s (%s: %s)", p.Name, p.Ended.Outcome, p.Ended.Reason, p.Ended.Message)
 	case p.UID != "" && len(p.CertificatePEM) == 0:
 		level := Waiting
-		if c.Kind == csr.Serving {
+		if c.Kind == csr.Serving || c.Usable(r.now) {
 			level = Attention
 		}
 		r.find(level, "certificate signing request %s waits for approval since %s: kubectl certificate approve %s", p.Name, p.Accepted.UTC().Format(time.RFC3339), p.Name)

@@ -53,6 +53,8 @@ type Certificate struct {
 	PendingErr error
 	// Adopted is a pair under the kubelet's own names that is not ours; it serves as the placeholder.
 	Adopted *certdir.Pair
+	// RotateNow: somebody asks for another certificate now ([certdir.Dir.AskToRotate]).
+	RotateNow bool
 	// Linked: the kubelet finds Pair under its own names.
 	Linked bool
 	// Unread is why one of the certificate's files cannot be read now; of the client's also the kubelet's kubeconfig and the CA
@@ -101,7 +103,7 @@ func (c *Certificate) unread(err error) {
 }
 
 func observe(dir certdir.Dir, kind csr.Kind, prefix certdir.Kind, now time.Time) Certificate {
-	c := Certificate{Kind: kind}
+	c := Certificate{Kind: kind, RotateNow: dir.AskedToRotate(prefix)}
 	c.Pair, c.PairErr = dir.Read(prefix)
 	if !c.Usable(now) {
 		for _, older := range dir.Older(prefix) {
@@ -177,18 +179,25 @@ func (o Observed) SecretFiles(cfg config.Config) []string {
 	return files
 }
 
-// Stamp is a cheap sign of change: it differs when one of the files was written, replaced, made or removed, or its mode or owner
-// changed. It takes the time of the last change of the inode, which a copy that keeps the old file's mtime cannot keep.
+// Stamp is a cheap sign of change: it differs when one of the files, or what it leads to if it is a link, was written, replaced, made
+// or removed, or its mode or owner changed. It takes the time of the last change of the inode, which a copy that keeps the old file's mtime cannot keep.
 func Stamp(paths ...string) string {
 	var stamp []byte
 	for _, path := range paths {
 		info, err := os.Lstat(path)
-		if err != nil {
-			stamp = append(stamp, '-')
-			continue
+		stamp = appendStamp(stamp, info, err)
+		if err == nil && info.Mode()&os.ModeSymlink != 0 {
+			info, err = os.Stat(path)
+			stamp = appendStamp(stamp, info, err)
 		}
-		stat := info.Sys().(*syscall.Stat_t)
-		stamp = fmt.Appendf(stamp, "%d %d %d %d;", stat.Ino, stat.Size, stat.Ctim.Sec, stat.Ctim.Nsec)
 	}
 	return string(stamp)
+}
+
+func appendStamp(stamp []byte, info os.FileInfo, err error) []byte {
+	if err != nil {
+		return append(stamp, '-')
+	}
+	stat := info.Sys().(*syscall.Stat_t)
+	return fmt.Appendf(stamp, "%d %d %d %d;", stat.Ino, stat.Size, stat.Ctim.Sec, stat.Ctim.Nsec)
 }

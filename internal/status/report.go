@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
@@ -43,6 +44,8 @@ type Report struct {
 	BootstrapSecrets []string `json:"bootstrapSecrets"`
 	// Findings say what is not as it should be, the worst first, each with what to do.
 	Findings []Finding `json:"findings"`
+
+	now time.Time
 }
 
 // State is what a certificate is, in one word.
@@ -90,7 +93,7 @@ type Finding struct {
 // Report judges what was observed.
 func (o Observed) Report(cfg config.Config) Report {
 	r := Report{
-		Node: o.Node, Kubeconfig: cfg.Kubeconfig,
+		Node: o.Node, Kubeconfig: cfg.Kubeconfig, now: o.Now,
 		BootstrapSecrets: o.SecretFiles(cfg),
 		Findings:         []Finding{},
 	}
@@ -139,9 +142,9 @@ func (o Observed) certificate(c Certificate) CertificateReport {
 	return r
 }
 
-// RotateAt is when a pair is to be rotated.
+// RotateAt is when a pair is to be rotated. The name of the node is the certificate's: what the machine is called now must not move it.
 func (o Observed) RotateAt(pair *certdir.Pair) time.Time {
-	return rotate.Deadline(pair.Leaf, pair.ModTime, o.Node)
+	return rotate.Deadline(pair.Leaf, pair.ModTime, strings.TrimPrefix(pair.Leaf.Subject.CommonName, "system:node:"))
 }
 
 func (o Observed) state(c Certificate) State {

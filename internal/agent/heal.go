@@ -1,0 +1,373 @@
+package agent
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/kubeconfig"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/rotate"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/serving"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
+)
+
+// The agent remembers what it last saw whole, and writes it again when it is damaged or gone. There is one limit: a person who takes the
+// node's identity away means it.
+
+const (
+	// settlesIn is how long a damaged file is given: it may be in the middle of being written.
+	settlesIn = 2 * time.Second
+	// resetTakes is within what time a person who takes the identity away has removed both halves of it, the client certificate and the
+	// kubeconfig. For so long nothing that is gone is written again.
+	resetTakes = 10 * time.Second
+	// healsAtMost bounds the pause before a file that is damaged again and again is written again.
+	healsAtMost = 5 * time.Minute
+	// healedFor is how long a file must be whole for its healing to be forgotten.
+	healedFor = 10 * time.Minute
+)
+
+// keepsake is what the agent remembers of the node's files.
+type keepsake struct {
+	client, serving, kubelet, serverCA, clientCA kept
+	// reset is set by an operator's reset until the node has an identity again; spent are the credentials that lay there then.
+	reset time.Time
+	spent map[string]bool
+	// again: the cert-dir is ours again since the reset, and can be taken away once more.
+	again bool
+}
+
+// kept is one file that is remembered. Its zero value remembers nothing.
+type kept struct {
+	pair *certdir.Pair // of a certificate
+	ours []byte        // the certificate that we have put in place ourselves, the last time
+	text []byte        // of any other file
+	// since is when it was first seen damaged or gone; zero: it is whole.
+	since time.Time
+	gone  bool
+	// useless: it has expired, and nothing would be won by writing it again. That somebody takes it away still means something.
+	useless bool
+	// healedAt is when it was last written again; times counts.
+	healedAt time.Time
+	times    int
+}
+
+func (k *kept) remembered() bool { return k.pair != nil || k.text != nil }
+
+// whole notes that the file is as it should be.
+func (k *kept) whole(pair *certdir.Pair, text []byte, now time.Time) {
+	k.pair, k.text, k.since, k.gone, k.useless = pair, text, time.Time{}, false, false
+	if now.Sub(k.healedAt) > healedFor {
+		k.times = 0
+	}
+}
+
+// lost notes that the file is damaged, or gone.
+func (k *kept) lost(gone bool, now time.Time) {
+	if !k.remembered() {
+		return
+	}
+	if k.since.IsZero() || k.gone != gone {
+		k.since, k.gone = now, gone
+	}
+}
+
+// healAt is when the file is written again; zero: it need not be.
+func (k *kept) healAt() time.Time {
+	if k.since.IsZero() || k.useless {
+		return time.Time{}
+	}
+	wait := settlesIn
+	if k.gone {
+		wait = resetTakes
+	}
+	return k.since.Add(min(wait<<min(k.times, 10), healsAtMost))
+}
+
+func (k *keepsake) all() []*kept {
+	return []*kept{&k.client, &k.serving, &k.kubelet, &k.serverCA, &k.clientCA}
+}
+
+// times are when something is to be written again.
+func (k *keepsake) times() []time.Time {
+	var times []time.Time
+	for _, one := range k.all() {
+		times = append(times, one.healAt())
+	}
+	return times
+}
+
+// noteLosses compares what is there with what is remembered, and after an operator's reset hides what is not to be used any more.
+func (a *Agent) noteLosses(o *status.Observed) {
+	if a.lock == nil { // it is not begun yet
+		return
+	}
+	k := &a.keep
+	if a.isStray(*o) {
+		o.Client.Pair, o.Client.PairErr = nil, errStray
+	}
+	a.notePair(&k.client, o.Client, o.Now)
+	if a.cfg.Serving != string(serving.Off) { // else the kubelet's names are its own, and what we had there goes
+		a.notePair(&k.serving, o.Serving, o.Now)
+	}
+	var text []byte
+	if o.Kubelet != nil {
+		text = o.Kubelet.Text
+	}
+	noteFile(&k.kubelet, a.cfg.Kubeconfig, text, o.Now)
+	noteFile(&k.serverCA, a.dir.ServerCA(), o.ServerCA, o.Now)
+	noteFile(&k.clientCA, a.dir.ClientCA(), o.ClientCA, o.Now)
+	k.again = k.again || !k.reset.IsZero() && a.dir.Holds(a.lock)
+	if (k.reset.IsZero() || k.again) && a.isReset(*o) {
+		a.reset(*o)
+	}
+	if !k.reset.IsZero() && o.Client.Pair != nil && o.Kubelet != nil {
+		k.reset, k.again = time.Time{}, false
+		a.log.Info("the node has an identity again")
+	}
+	a.hideSpent(o)
+	a.client.healing, a.client.healingWay = !k.client.healAt().IsZero(), !k.kubelet.healAt().IsZero()
+	a.credential.healingWay = a.client.healingWay
+	a.serving.healing = !k.serving.healAt().IsZero()
+}
+
+// notePair remembers a pair that can be used. One that cannot be, or that has taken the place of one which can be used and is expired
+// itself, is damaged.
+func (a *Agent) notePair(k *kept, c status.Certificate, now time.Time) {
+	k.useless = k.pair != nil && !now.Before(k.pair.Leaf.NotAfter)
+	switch {
+	case c.Unread != nil:
+	case c.Usable(now):
+		if k.pair == nil || !bytes.Equal(k.pair.Leaf.Raw, c.Pair.Leaf.Raw) {
+			a.noteLife(c)
+			a.adopt(k, c)
+		}
+		k.whole(c.Pair, nil, now)
+	case c.Pair == nil && certdir.Gone(c.PairErr):
+		k.lost(true, now)
+	default:
+		k.lost(false, now)
+	}
+}
+
+// isStray says whether the identity of another node has taken the place of this node's own, which is remembered and good: a copy gone
+// astray. Without anything to go back to it stays in use, for the node's name may be what is wrong.
+func (a *Agent) isStray(o status.Observed) bool {
+	k := a.keep.client
+	return o.ForOtherNode() && k.pair != nil && o.Now.Before(k.pair.Leaf.NotAfter) && k.pair.Leaf.Subject.CommonName == "system:node:"+o.Node
+}
+
+var errStray = errors.New("it is another node's")
+
+// adopt says that somebody else, a kubelet that rotates perhaps, has put another pair in place.
+func (a *Agent) adopt(k *kept, c status.Certificate) {
+	if k.pair != nil && !bytes.Equal(k.ours, c.Pair.Leaf.Raw) && c.Issued() {
+		a.log.Info("adopted a certificate that somebody else has put in place", "certificate", c.Kind, "file", c.Pair.File,
+			"until", c.Pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
+	}
+}
+
+// noteLife warns of a certificate that is used up before a kubelet can be relied on to have read its successor.
+func (a *Agent) noteLife(c status.Certificate) {
+	life := c.Pair.Leaf.NotAfter.Sub(rotate.Received(c.Pair.Leaf, c.Pair.ModTime))
+	if c.Issued() && life < rotate.ShortLife {
+		a.log.Warn("the certificate lives only for a short time: a kubelet re-reads its client certificate every 5 minutes", "certificate", c.Kind,
+			"life", life.Round(time.Second).String(), "remedy", "have the signer issue for longer (kube-controller-manager --cluster-signing-duration), an hour at least")
+	}
+}
+
+// noteFile remembers what was found good in a file; nil: nothing was. One that cannot be used, though its bytes are those that could,
+// suffers from something else.
+func noteFile(k *kept, path string, good []byte, now time.Time) {
+	file, err := durable.ReadTrusted(path, 1<<20)
+	untrusted := errors.Is(err, durable.ErrUntrusted)
+	switch {
+	case good != nil && !untrusted: // these bytes and no others: the file may have been damaged since they were judged
+		k.whole(nil, good, now)
+	case certdir.Unread(err), err == nil && bytes.Equal(file.Data, k.text):
+	case untrusted && durable.TrustFolder(filepath.Dir(path)) != nil: // it is the folder's trouble, which no writing mends
+	default:
+		k.lost(errors.Is(err, fs.ErrNotExist), now)
+	}
+}
+
+// isReset says whether a person has taken the identity away: its two halves within a moment, or the folder with all that was in it.
+func (a *Agent) isReset(o status.Observed) bool {
+	k := a.keep
+	both := k.client.gone && k.kubelet.gone && k.client.since.Sub(k.kubelet.since).Abs() <= resetTakes
+	return both || k.emptied() || o.Client.Pair == nil && certdir.Gone(o.Client.PairErr) && !a.dir.Holds(a.lock)
+}
+
+// emptied says whether all is gone that was in the cert-dir.
+func (k *keepsake) emptied() bool {
+	for _, one := range []*kept{&k.client, &k.serving, &k.serverCA, &k.clientCA} {
+		if one.remembered() && !one.gone {
+			return false
+		}
+	}
+	return k.client.gone && (k.serverCA.gone || k.clientCA.gone)
+}
+
+// reset forgets everything. What lay there as a bootstrap credential is not used any more until a restart: it would undo the reset.
+func (a *Agent) reset(o status.Observed) {
+	spent := map[string]bool{}
+	for fingerprint := range a.keep.spent {
+		spent[fingerprint] = true
+	}
+	// not what is there now and was not at the last look: it has come together with the reset, and is the new one
+	spent[a.credential.used], spent[a.credential.seen] = true, true
+	for _, m := range []*memory{&a.client, &a.serving, &a.credential.memory, &a.files} {
+		m.abandon()
+		m.succeed()
+		m.provedLeaf, m.accepted, m.approved, m.ended = nil, time.Time{}, time.Time{}, nil
+	}
+	a.disconnect()
+	a.identity, a.synced = nil, false
+	a.registered.abandon()
+	a.registered = registeredMemory{memory: memory{name: a.registered.name, generation: a.registered.generation}} // as the other cluster has it
+	a.credential = credentialMemory{memory: a.credential.memory}
+	a.keep = keepsake{reset: o.Now, spent: spent}
+	a.log.Warn("the node's identity was taken away, client certificate and kubeconfig or the whole cert-dir: nothing is written again",
+		"join", a.howToJoin())
+}
+
+func (a *Agent) howToJoin() string {
+	return fmt.Sprintf("put a new bootstrap kubeconfig at %s; one that lay there before is used after a restart of the agent", a.cfg.BootstrapKubeconfig)
+}
+
+// errSpent is why a credential that lay there when the identity was taken away is not used.
+var errSpent = fmt.Errorf("%w: the one that lies there was there when the node's identity was taken away", kubeconfig.ErrNoCredential)
+
+// hideSpent keeps what a reset has left from bringing the identity back.
+func (a *Agent) hideSpent(o *status.Observed) {
+	k := a.keep
+	if o.Bootstrap != nil && k.spent[o.Bootstrap.Fingerprint()] {
+		o.Bootstrap, o.BootstrapErr = nil, errSpent
+	}
+	if k.reset.IsZero() {
+		return
+	}
+	o.Client.Older = nil
+	for _, c := range []*status.Certificate{&o.Client, &o.Serving} {
+		if c.Pending != nil && c.Pending.Made.Before(k.reset) {
+			c.Pending = nil
+		}
+	}
+}
+
+// heal writes again what has been damaged or gone for long enough. The kubelet's links never wait: they must not dangle.
+func (a *Agent) heal(o status.Observed) (changed bool) {
+	if a.lock == nil {
+		return false
+	}
+	if o.Now.Before(a.files.retryAt) {
+		return false
+	}
+	if (o.Serving.Pair == nil || !o.Serving.Linked) && o.Serving.Unread == nil && a.repairLinks() {
+		return true
+	}
+	if o.Now.Before(a.files.retryAt) { // that could not be done
+		return false
+	}
+	for _, file := range a.healable() {
+		k := file.kept
+		if at := k.healAt(); at.IsZero() || o.Now.Before(at) || !a.keep.reset.IsZero() {
+			continue
+		}
+		healed := a.disk(&a.files, "write again "+file.what, file.restore)
+		if healed {
+			k.since, k.healedAt = time.Time{}, o.Now
+			k.times++
+			a.log.Warn("wrote a file again from memory", "file", file.what, "was", was[k.gone])
+		}
+		return healed
+	}
+	if a.files.failure == rotate.LocalTrouble && a.keep.reset.IsZero() { // what is there to see now may still be lost in a power cut
+		a.disk(&a.files, syncFiles, func() error { return nil })
+	}
+	return false
+}
+
+var was = map[bool]string{true: "gone", false: "damaged"}
+
+// healable are the files that can be written again, in the order in which they are: what the kubeconfig names first.
+func (a *Agent) healable() []struct {
+	what    string
+	kept    *kept
+	restore func() error
+} {
+	k := &a.keep
+	return []struct {
+		what    string
+		kept    *kept
+		restore func() error
+	}{
+		{a.dir.ServerCA(), &k.serverCA, func() error { return a.dir.WriteCA(a.dir.ServerCA(), k.serverCA.text) }},
+		{a.dir.ClientCA(), &k.clientCA, func() error { return a.dir.WriteCA(a.dir.ClientCA(), k.clientCA.text) }},
+		{a.dir.Current(certdir.Client), &k.client, func() error { return a.dir.Restore(certdir.Client, k.client.pair) }},
+		{a.dir.Current(certdir.Serving), &k.serving, func() error { return a.dir.Restore(certdir.Serving, k.serving.pair) }},
+		{a.cfg.Kubeconfig, &k.kubelet, func() error { return a.Disk.WriteFile(a.cfg.Kubeconfig, k.kubelet.text, 0o600) }},
+	}
+}
+
+// hold makes sure that this process is the cert-dir's only agent: its lock file may have been removed, and made again by another.
+func (a *Agent) hold() error {
+	if a.lock == nil || a.dir.Holds(a.lock) {
+		return nil
+	}
+	if err := a.dir.Open(); err != nil {
+		return err
+	}
+	lock, err := a.dir.Lock(a.holder())
+	var held *durable.LockedError
+	if errors.As(err, &held) {
+		a.fatal = exit(1, err)
+	}
+	if err != nil {
+		return err
+	}
+	a.lock.Close()
+	a.lock, a.synced = lock, false
+	a.log.Warn("the cert-dir's lock file was replaced; the lock is taken anew", "dir", a.cfg.CertDir)
+	return nil
+}
+
+// keepLock is hold where nothing is to be written: not in a folder that is gone, or that a reset has emptied.
+func (a *Agent) keepLock() {
+	if _, err := os.Lstat(a.cfg.CertDir); err != nil || !a.keep.reset.IsZero() {
+		return
+	}
+	if err := a.hold(); err != nil && a.fatal == nil {
+		a.log.Warn("cannot lock the cert-dir", "err", err, "remedy", durable.Remedy(err))
+	}
+}
+
+// settleRotateNow takes away a "rotate now" that has been obeyed, or cannot be.
+func (a *Agent) settleRotateNow(o status.Observed) (changed bool) {
+	if a.cfg.Once { // it is for the service
+		return false
+	}
+	for _, c := range []struct {
+		status.Certificate
+		m       *memory
+		rotates bool
+	}{{o.Client, &a.client, a.clientAim(o).rotates}, {o.Serving, &a.serving, a.servingAim(o).rotates}} {
+		underWay := c.Pending != nil && c.Pending.Ended == nil
+		nothing := !c.Usable(o.Now) || !c.Issued()
+		if !c.RotateNow || c.rotates && !underWay && !nothing || o.Now.Before(c.m.retryAt) || c.m.healing {
+			continue
+		}
+		return a.disk(c.m, "take away what asks for a rotation", func() error {
+			if !c.rotates {
+				a.log.Warn("asked for another certificate, and its rotation is switched off", "certificate", c.Kind)
+			}
+			return a.dir.ForgetRotate(prefixOf(c.Kind))
+		})
+	}
+	return false
+}
