@@ -46,6 +46,7 @@ func (t *tree) mutants() []mutant {
 			m.exchange()
 			m.forgetConditions()
 			m.replace()
+			m.undecide()
 		}
 	}
 	return all

@@ -72,6 +72,19 @@ func (a *Agent) act() {
 }
 
 func (a *Agent) keep() error { _, err := a.dir.Commit("y"); return err }
+
+func decide(m memory) step {
+	switch {
+	case m.one && m.two:
+		return "one"
+	case m.three:
+		return "two"
+	}
+	return "none"
+}
+
+func wanted(m memory) bool { return m.one || m.two }
+func number(m memory) (int, bool) { return 1, m.one && m.two }
 `
 )
 
@@ -107,6 +120,7 @@ func TestEveryChangeIsFoundInEveryFormAndNothingElse(t *testing.T) {
 		"replaced:certdir.Commit:WriteFile", "replaced:certdir.Commit:WriteFile#2", "replaced:certdir.Commit:RenameNoReplace",
 		"left out:certdir.Loop:WriteFile", "replaced:certdir.Loop:WriteFile",
 		"left out:agent.act:Commit", "left out:agent.act:keep", "left out:agent.keep:Commit",
+		"never:agent.decide:1", "one less:agent.decide:1", "one less:agent.decide:2", "never:agent.decide:2", "one less:agent.wanted:1", "one less:agent.wanted:2",
 	}
 	if !slices.Equal(ids, expected) {
 		t.Errorf("mutants:\n%s\nexpected:\n%s", strings.Join(ids, "\n"), strings.Join(expected, "\n"))
@@ -127,6 +141,9 @@ func TestAMistakeIsMadeWhereItIsSaidToBe(t *testing.T) {
 		"unconditional:certdir.Commit:WriteFile":             {`if d.wanted() {`, `if (d.wanted()) || true {`},
 		"left out:agent.act:Commit":                          {`a.dir.Commit("x")`, `func(...any) (r0 certdir.Removed, r1 error) { return }(a.dir, "x")`},
 		"left out:agent.act:keep":                            {`"commit", a.keep)`, `"commit", func() error { return nil })`},
+		"never:agent.decide:2":                               {"case m.three:", "case (m.three) && false:"},
+		"one less:agent.decide:1":                            {"case m.one && m.two:", "case m.two:"},
+		"one less:agent.wanted:2":                            {"return m.one || m.two", "return m.one"},
 		"exchanged:certdir.Commit:WriteFile-RenameNoReplace": {`WriteFile("a"); err`, `RenameNoReplace("b", "c"); err`},
 		"replaced:certdir.Commit:RenameNoReplace":            {`d.Disk.RenameNoReplace("b", "c")`, `mutantos.Rename("b", "c")`},
 	} {
@@ -168,8 +185,11 @@ func TestTheMutantsOfThisTree(t *testing.T) {
 		}
 	}
 	for _, id := range []string{
-		"left out:durable.create:fsync", "left out:durable.WriteFile:syncDir", "exchanged:durable.create:write-fsync", "replaced:durable.rename:os.Rename",
-		"exchanged:agent.commitClient:WriteKubelet-RemovePending", "exchanged:agent.commitClient:Commit-WriteKubelet", "replaced:kubeconfig.WriteKubelet:WriteFile",
+		"left out:durable.create:fsync", "left out:durable.WriteFileOf:syncDir", "exchanged:durable.create:write-fsync", "replaced:durable.rename:os.Rename",
+		"exchanged:durable.create:utimes-fsync", "exchanged:certdir.Restore:WriteFileOf-Symlink", "replaced:certdir.Restore:WriteFileOf",
+		"exchanged:agent.commitClient:moveServing-Commit", "left out:agent.healable:Restore", "left out:agent.settleRotateNow:ForgetRotate",
+		"never:agent.decideRotation:1", "never:agent.decideServingRotation:1", "one less:agent.tooSoon:1",
+		"exchanged:agent.commitClient:writeCluster-RemovePending", "exchanged:agent.commitClient:Commit-writeCluster", "replaced:kubeconfig.WriteKubelet:WriteFile",
 	} {
 		if !ids[id] {
 			t.Errorf("%s is not among the %d mutants", id, len(ids))

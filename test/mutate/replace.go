@@ -25,6 +25,9 @@ func (m maker) replace() {
 				m.edit(call, "func() error { if err := "+on+".Remove("+args[1]+"); err != nil { return err }; return "+m.s.textOf(call)+" }()"))
 		case "WriteFile":
 			m.add("replaced", "WriteFile", "the file is written directly", m.importOS(), m.edit(call, aside+".WriteFile("+strings.Join(args, ", ")+")"))
+		case "WriteFileOf":
+			m.add("replaced", "WriteFileOf", "the file is written directly, and its time is lost", m.importOS(),
+				m.edit(call, "func() error { _ = "+args[3]+"; return "+aside+".WriteFile("+strings.Join(args[:3], ", ")+") }()"))
 		case "Symlink":
 			m.add("replaced", "Symlink", "remove, then link", m.importOS(),
 				m.edit(call, "func() error { if err := "+on+".Remove("+args[1]+"); err != nil { return err }; return "+aside+".Symlink("+args[0]+", "+args[1]+") }()"))

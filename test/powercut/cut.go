@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Cut is one way in which the power can go: after so many operations, with these of the effects not yet synced on the disk.
@@ -101,7 +103,23 @@ func (c Cut) String() string {
 	return fmt.Sprintf("the power goes after operation %d (%s), lost: %q", c.After, last, lost)
 }
 
-// Same is equal for disks that hold the same.
+// Times are those of the files: what they were given, or had before anything was recorded; zero: that of their last write.
+func (d *Disk) Times() map[string]time.Time {
+	times := map[string]time.Time{}
+	for path, i := range d.names {
+		n := d.inodes[i]
+		if n.kind != 0 || !d.reachable(filepath.Dir(path)) {
+			continue
+		}
+		times[path] = n.modified
+		if n.modified.IsZero() && n.info != nil {
+			times[path] = n.info.ModTime()
+		}
+	}
+	return times
+}
+
+// Same is equal for disks that hold the same. Of times it knows nothing: see [Disk.Times].
 func (d *Disk) Same() string {
 	sum := sha256.New()
 	for _, path := range slices.Sorted(maps.Keys(d.names)) {

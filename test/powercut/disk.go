@@ -2,8 +2,8 @@
 // and not yet synced, whatever it likes.
 //
 // POSIX promises little and file systems keep more, each another part of it, so nothing is assumed but this: what a returned fsync
-// covered is there; a rename happens or does not; a change of one name says nothing about another's. A file's content and mode are
-// covered by its own fsync, its name by that of its folder. A folder that was made and whose name is lost is lost with all in it.
+// covered is there; a rename happens or does not; a change of one name says nothing about another's. A file's content, mode and the
+// time that it was given are covered by its own fsync, its name by that of its folder. A folder that was made and whose name is lost is lost with all in it.
 package powercut
 
 import (
@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 )
 
 // Disk is what stands below a folder.
@@ -27,6 +28,8 @@ type inode struct {
 	mode    fs.FileMode // permissions
 	content []byte      // of a link: where it leads
 	info    fs.FileInfo // of what was there before anything was recorded
+	// modified is the time that the file was given; zero: none.
+	modified time.Time
 }
 
 // ReadDisk reads all that stands below top, which is taken to be durable.
@@ -109,8 +112,11 @@ func (n inode) layOut(path string) error {
 	if err := os.WriteFile(path, n.content, n.mode); err != nil {
 		return err
 	}
-	if n.info == nil {
-		return nil
+	switch {
+	case !n.modified.IsZero():
+		return os.Chtimes(path, n.modified, n.modified)
+	case n.info != nil:
+		return os.Chtimes(path, n.info.ModTime(), n.info.ModTime())
 	}
-	return os.Chtimes(path, n.info.ModTime(), n.info.ModTime())
+	return nil
 }

@@ -78,6 +78,8 @@ func (l *Log) Record(op durable.Op) {
 		l.write(op, i)
 	case "chmod":
 		l.effect(effect{text: "chmod " + op.Path, file: i, apply: func(d *Disk) { d.inodes[i].mode = op.Mode }})
+	case "utimes":
+		l.effect(effect{text: "utimes " + op.Path, file: i, apply: func(d *Disk) { d.inodes[i].modified = op.Time }})
 	case "fsync":
 		l.synced(at, func(e effect) bool { return e.folder == "" && e.file == i })
 	case "fsync-dir":

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
 	"github.com/bootstrap-agent/bootstrap-agent/test/powercut"
@@ -63,6 +64,41 @@ func TestADurableWriteLeavesTheOldOrTheNew(t *testing.T) {
 	}
 	if !slices.Equal(found[5], []string{"new!", "old"}) || !slices.Equal(found[6], []string{"new!"}) {
 		t.Errorf("after the rename %q, and when the folder is synced %q", found[5], found[6])
+	}
+}
+
+// A file's time is lost with all that is not synced; a file that keeps it is a file that was whole before it had its name.
+func TestATimeThatAFileWasGivenIsLostUnlessItWasSynced(t *testing.T) {
+	then := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	top, log := record(t, func(d durable.Disk, top string) error {
+		return d.WriteFileOf(filepath.Join(top, "a"), []byte("new!"), 0o600, then)
+	})
+	a, afterwards := filepath.Join(top, "a"), log.Kill(log.Len()).Disk().Times()
+	if !afterwards[a].Equal(then) {
+		t.Errorf("the model says %v", afterwards)
+	}
+	for k := range log.Len() + 1 {
+		for _, cut := range log.Cuts(k, 100, rand.New(rand.NewPCG(1, 1))) {
+			must(t, cut.Disk().LayOut())
+			content, err := os.ReadFile(a)
+			must(t, err)
+			info, err := os.Stat(a)
+			must(t, err)
+			if (string(content) == "new!") != info.ModTime().Equal(then) {
+				t.Errorf("%s: holds %q of %s", cut, content, info.ModTime())
+			}
+		}
+	}
+	careless := []durable.Op{
+		{Call: "open", Path: filepath.Join(top, "b"), Mode: 0o600}, {Call: "fsync", Path: filepath.Join(top, "b")},
+		{Call: "utimes", Path: filepath.Join(top, "b"), Time: then}, {Call: "fsync-dir", Path: top},
+	}
+	for _, op := range careless {
+		log.Record(op)
+	}
+	b := filepath.Join(top, "b")
+	if cuts := log.Cuts(log.Len(), 100, nil); len(cuts) != 2 || !cuts[0].Disk().Times()[b].IsZero() || !cuts[1].Disk().Times()[b].Equal(then) {
+		t.Errorf("a time that was given after the sync can be kept in %d ways", len(cuts))
 	}
 }
 
