@@ -80,6 +80,13 @@ func (cp *ControlPlane) ResumeControllerManager() error {
 	return cp.signal(&cp.controllerManager, syscall.SIGCONT)
 }
 
+// PauseEtcd stops etcd in its tracks: the API server answers what needs no data, and everything else after a time-out or when
+// etcd goes on.
+func (cp *ControlPlane) PauseEtcd() error { return cp.signal(&cp.etcd, syscall.SIGSTOP) }
+
+// ResumeEtcd undoes PauseEtcd.
+func (cp *ControlPlane) ResumeEtcd() error { return cp.signal(&cp.etcd, syscall.SIGCONT) }
+
 func (cp *ControlPlane) signal(p **process, s syscall.Signal) error {
 	cp.mu.Lock()
 	defer cp.mu.Unlock()

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
@@ -80,6 +81,28 @@ func TestAPausedAPIServerAnswersNothingAndGoesOn(t *testing.T) {
 	}
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("while it is paused: got %v, want the time-out", err)
+	}
+	if _, err := shared.AdminClient().CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{}); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+func TestAPausedEtcdHoldsUpWhatNeedsDataAndGoesOn(t *testing.T) {
+	if err := shared.PauseEtcd(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err := shared.AdminClient().CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "paused"}}, metav1.CreateOptions{})
+	_, versionErr := shared.AdminClient().Discovery().ServerVersion()
+	if resumeErr := shared.ResumeEtcd(); resumeErr != nil {
+		t.Fatal(resumeErr)
+	}
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("while it is paused: got %v, want the time-out", err)
+	}
+	if versionErr != nil {
+		t.Errorf("what needs no data: %v", versionErr)
 	}
 	if _, err := shared.AdminClient().CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{}); err != nil {
 		t.Errorf("afterwards: %v", err)

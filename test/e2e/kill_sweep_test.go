@@ -16,13 +16,17 @@ import (
 	"github.com/bootstrap-agent/bootstrap-agent/test/tracer"
 )
 
-// sweep is a way to join, in which agents are killed at every system call.
+// sweep is a way to join, or to go on, in which agents are killed at every system call.
 type sweep struct {
 	// begin makes a node that is ready to join.
 	begin func(t *testing.T) *node
 	// flags of the agents that are killed; ends is the exit code of one that is not.
 	flags []string
 	ends  int
+	// done, of agents that stay, is when there is nothing left for them to do.
+	done func(n *node) bool
+	// between looks at the node after each life.
+	between func(n *node)
 	// finish has the node join, after all the kills.
 	finish func(n *node)
 	// sample is how many nodes there are, unless SOAK is set.
@@ -31,6 +35,16 @@ type sweep struct {
 	accepted []string
 	// phases are those in which agents die.
 	phases []string
+	// heard are the API server's last requests before a death.
+	heard []string
+}
+
+func (s sweep) live(n *node, toll *deaths, kill tracer.Kill) (code int, trace tracer.Trace) {
+	n.t.Helper()
+	if s.done == nil {
+		return n.live(toll, kill, s.flags...)
+	}
+	return n.liveUntil(func() bool { return s.done(n) }, toll, kill, s.flags...)
 }
 
 // beforeApproval has nobody approve anything until the kills are over.
@@ -47,6 +61,7 @@ var beforeApproval = sweep{
 	},
 	sample: 16, accepted: []string{"kubelet-client.pending.pem"},
 	phases: []string{"no client request", "client request stored", "client request accepted"},
+	heard:  []string{"nothing", "create client request", "watch client request", "get client request"},
 }
 
 // approved has everything approved as it comes, so that the kills go on to the end of the join.
@@ -55,10 +70,14 @@ var approved = sweep{
 	flags:  []string{"--serving-wait=50s"},
 	ends:   0,
 	finish: func(n *node) { n.expect(n.once("--serving-wait=50s"), 0) },
-	sample: 40, accepted: []string{"kubelet-client.pending.pem", "kubelet-server.pending.pem"},
+	sample: 30, accepted: []string{"kubelet-client.pending.pem", "kubelet-server.pending.pem"},
 	phases: []string{
 		"no client request", "client request stored", "client request accepted", "client certificate issued",
 		"no serving request", "serving request stored", "serving request accepted", "serving certificate issued", "complete",
+	},
+	heard: []string{
+		"nothing", "create client request", "watch client request", "get client request", "create selfsubjectreviews",
+		"create serving request", "watch serving request", "get serving request",
 	},
 }
 
@@ -138,8 +157,11 @@ func (s sweep) kill(t *testing.T, group string, toll *deaths, plans []plan) {
 				t.Parallel()
 				n := s.begin(t)
 				for _, kill := range kills {
-					if code, _ := n.live(toll, kill, s.flags...); code != -1 && code != s.ends {
+					if code, _ := s.live(n, toll, kill); code != -1 && code != s.ends {
 						t.Fatalf("an agent that was not killed ended with %d, expected %d", code, s.ends)
+					}
+					if s.between != nil {
+						s.between(n)
 					}
 				}
 				s.finish(n)
@@ -176,7 +198,7 @@ func again(chance *rand.Rand) tracer.Kill {
 func (s sweep) undisturbed(t *testing.T) (points []string) {
 	t.Helper()
 	n := s.begin(t)
-	code, trace := n.live(&deaths{}, tracer.Kill{}, s.flags...)
+	code, trace := s.live(n, &deaths{}, tracer.Kill{})
 	if code != s.ends {
 		t.Fatalf("without a kill the agent ended with %d, expected %d", code, s.ends)
 	}
@@ -213,10 +235,8 @@ func (s sweep) assertEverywhere(t *testing.T, whole []string, toll *deaths, requ
 	}
 	expected := slices.Clone(s.phases)
 	expected = append(expected, whole...)
-	expected = append(expected, "heard nothing", "heard create client request", "heard watch client request", "heard get client request")
-	if s.ends == 0 {
-		expected = append(expected, "heard create selfsubjectreviews",
-			"heard create serving request", "heard watch serving request", "heard get serving request")
+	for _, last := range s.heard {
+		expected = append(expected, "heard "+last)
 	}
 	for _, what := range expected {
 		if hits[what] < often {

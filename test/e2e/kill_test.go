@@ -16,6 +16,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
@@ -82,12 +83,24 @@ const limit = time.Minute
 // live is the life of an agent: run --once, killed where it is told. The code is that of its own end, -1 when it was killed.
 func (n *node) live(toll *deaths, kill tracer.Kill, args ...string) (code int, trace tracer.Trace) {
 	n.t.Helper()
+	return n.liveUntil(nil, toll, kill, append([]string{"--once"}, args...)...)
+}
+
+// liveUntil is the life of one that stays, and is taken for ended with 0 as soon as it is done.
+func (n *node) liveUntil(done func() bool, toll *deaths, kill tracer.Kill, args ...string) (code int, trace tracer.Trace) {
+	n.t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(n.t.Context()), limit)
 	defer cancel()
+	started, finished := make(chan struct{}), make(chan bool, 1)
+	go func() { finished <- endsWhen(ctx, started, done, cancel) }()
+	start := sync.OnceFunc(func() { close(started) })
 	var said bytes.Buffer
-	c := n.command(ctx, []string{"run", "--once"}, args...)
+	c := n.command(ctx, []string{"run"}, args...)
 	c.Stdout, c.Stderr = &said, &said
-	trace, err := tracer.Run(c, kill, nil)
+	trace, err := tracer.Run(c, kill, func(tracer.Call) { start() })
+	expired := ctx.Err() != nil
+	cancel()
+	isDone := <-finished
 	fmt.Fprintln(&n.said, c.Args, said.String())
 	must(n.t, err)
 	toll.count(&toll.lives)
@@ -99,10 +112,28 @@ func (n *node) live(toll *deaths, kill tracer.Kill, args ...string) (code int, t
 	case kill.Call > 0:
 		toll.count(&toll.spared)
 	}
+	if isDone && trace.Status.Signaled() {
+		return 0, trace
+	}
 	if trace.Status.Signaled() {
-		n.t.Fatalf("the agent was killed by %s, within %s: %t\n%s", trace.Status.Signal(), limit, ctx.Err() == nil, said.String())
+		n.t.Fatalf("the agent was killed by %s, within %s: %t\n%s", trace.Status.Signal(), limit, !expired, said.String())
 	}
 	return trace.Status.ExitStatus(), trace
+}
+
+// endsWhen ends something that has started as soon as it is done, and says whether it was.
+func endsWhen(ctx context.Context, started <-chan struct{}, done func() bool, end func()) bool {
+	select {
+	case <-started:
+	case <-ctx.Done():
+	}
+	for ; done != nil && ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
+		if done() {
+			end()
+			return true
+		}
+	}
+	return false
 }
 
 // topFolder is synced when the kubeconfig is written, and when folders are made.
@@ -163,6 +194,8 @@ func (n *node) whoAmI() string {
 	n.t.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", n.kubeconfig())
 	must(n.t, err)
+	must(n.t, rest.LoadTLSFiles(config))
+	config.CertFile, config.KeyFile = "", "" // or client-go looks at them for ever
 	client, err := kubernetes.NewForConfig(config)
 	must(n.t, err)
 	review, err := client.AuthenticationV1().SelfSubjectReviews().Create(n.t.Context(), &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})

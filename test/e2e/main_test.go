@@ -10,6 +10,9 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
+
+	"k8s.io/client-go/transport"
 
 	"github.com/bootstrap-agent/bootstrap-agent/test/controlplane"
 )
@@ -59,6 +62,7 @@ func own(t *testing.T) *controlplane.ControlPlane {
 }
 
 func TestMain(m *testing.M) {
+	transport.CertCallbackRefreshDuration = time.Second // for client-go inside the tests; a kubelet looks every 5 minutes
 	os.Exit(run(m))
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/rotate"
 	"github.com/bootstrap-agent/bootstrap-agent/test/controlplane"
 	"github.com/bootstrap-agent/bootstrap-agent/test/scenarios"
 )
@@ -147,6 +148,7 @@ func proveNodeIPMended(t *testing.T, row scenarios.Scenario) {
 
 // mendNodeIP gives the agents that are started from now on another --node-ip.
 func (n *node) mendNodeIP(ip string) {
+	n.rewritePending(certdir.Serving, func(p *csr.Pending) { p.Made = p.Made.Add(-rotate.Spacing) }) // two requests are not made in one moment
 	n.flags = slices.DeleteFunc(n.flags, func(flag string) bool { return strings.HasPrefix(flag, "--node-ip=") })
 	n.flags = append(n.flags, "--node-ip="+ip)
 }

@@ -222,7 +222,7 @@ func TestAllMistakesAreSaidTogether(t *testing.T) {
 func TestEveryCommandThatReadsTheSettingsRefusesAMistake(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, nil)
-	for _, command := range [][]string{{"run"}, {"run", "--once"}, {"config", "check"}, {"status"}, {"status", "-o", "json"}} {
+	for _, command := range [][]string{{"run"}, {"run", "--once"}, {"config", "check"}, {"status"}, {"status", "-o", "json"}, {"rotate"}, {"rotate", "client"}} {
 		n.expect(n.run(command, "--node-ip=a"), 2, "--node-ip (nodeIP)")
 		n.expect(n.run(command, "--nod-ip=192.0.2.1"), 2, "unknown flag: --nod-ip")
 	}

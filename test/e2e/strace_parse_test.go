@@ -30,6 +30,7 @@ var (
 // words of durable.Op for the kernel's calls. Others keep their name, and so are found in no record.
 var words = map[string]string{
 	"openat": "open", "fchmod": "chmod", "renameat": "rename", "symlinkat": "symlink", "unlinkat": "unlink", "mkdirat": "mkdir",
+	"utimensat": "utimes",
 }
 
 // parseStrace returns the operations on files in strace's log. isFolder tells an fsync of a folder from that of a file.
@@ -152,12 +153,14 @@ func TestTheOperationsInAnStraceLogAreRead(t *testing.T) {
 12 --- SIGURG {si_signo=SIGURG, si_code=SI_TKILL, si_pid=12, si_uid=0} ---
 12 chmod("/d/a", 0644)                 = 0
 12 ftruncate(7</d/a>, 0)               = 0
+12 utimensat(AT_FDCWD</root>, "/d/.a.tmp", [UTIME_OMIT, {tv_sec=1772366400, tv_nsec=0} /* 2026-03-01T12:00:00+0000 */], 0) = 0
 12 write(9<socket:[77]>, ""..., 8) = 8
 12 +++ exited with 0 +++
 `
 	expected := []string{
 		"open /d/.a.tmp", "chmod /d/.a.tmp", "write /d/.a.tmp", "fsync /d/.a.tmp", "rename /d/a from /d/.a.tmp", "fsync-dir /d",
 		"symlink /d/b from a", "rename-noreplace /d/c from /d/b", "unlink /d/gone", "unlink /d/sub", "mkdir /d/new", "chmod /d/a", "ftruncate /d/a",
+		"utimes /d/.a.tmp",
 	}
 	var got []string
 	for _, op := range parseStrace(log, func(path string) bool { return path == "/d" }) {

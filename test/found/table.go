@@ -22,22 +22,23 @@ var Rows = slices.Concat(bootstrapRows, dirRows, clientRows, servingRows, client
 
 // What the agent says in several rows.
 const (
-	cannotRead   = "cannot read the files; nothing is changed until that is possible"
-	cannotChange = "cannot change the files"
-	wanting      = "waiting for a bootstrap credential"
-	another      = "the pending request on disk is of no use, making another"
-	ofNoUse      = "the request on disk is of no use, the next one takes its place"
-	gaveUp       = "gave up a certificate signing request"
-	placeholder  = "a placeholder takes its place"
-	tooEarly     = "the issued certificate is valid from"
-	tooLate      = "the request came to nothing"
-	renamed      = "this machine is called"
-	stays        = "a bootstrap secret stays on the disk"
-	undeletable  = "the used bootstrap credential is still on the disk"
-	unsettled    = "cannot settle a bootstrap credential that lies aside"
-	askingAgain  = "the certificate on disk cannot be used, asking for another"
-	olderIsGood  = "the current client certificate cannot be used; an older one can"
-	notTouched   = "a bootstrap kubeconfig beside a working identity was not touched"
+	cannotRead    = "cannot read the files; nothing is changed until that is possible"
+	cannotChange  = "cannot change the files"
+	wanting       = "waiting for a bootstrap credential"
+	another       = "the pending request on disk is of no use, making another"
+	ofNoUse       = "the request on disk is of no use, the next one takes its place"
+	gaveUp        = "gave up a certificate signing request"
+	placeholder   = "a placeholder takes its place"
+	tooEarly      = "the issued certificate is valid from"
+	tooLate       = "the request came to nothing"
+	renamed       = "this machine is called"
+	stays         = "a bootstrap secret stays on the disk"
+	undeletable   = "the used bootstrap credential is still on the disk"
+	unsettled     = "cannot settle a bootstrap credential that lies aside"
+	askingAgain   = "the certificate on disk cannot be used, asking for another"
+	olderIsGood   = "the current client certificate cannot be used; an older one can"
+	anotherIsGood = "the current serving certificate cannot be used; another one that is there can"
+	notTouched    = "a bootstrap kubeconfig beside a working identity was not touched"
 
 	theCredential = "bootstrap.kubeconfig"
 	theRequest    = "kubectl delete csr"
@@ -121,15 +122,14 @@ var (
 var servingRows = []Row{
 	{group("serving link"), group("regular file", "link elsewhere", "of another user"), Either, Used, 0, "", ""},
 	{group("serving link"), group("folder"), Either, Mended, 1, "a folder stands there", ""},
-	{group("serving link"), group("missing"), Either, AskedServing, 0, "", ""},
-	{group("serving link"), nil, Either, AskedServing, 0, placeholder, ""},
+	{group("serving link"), nil, Either, Healed, 0, anotherIsGood, ""},
 
 	{group("serving pair"), with(asGood, "immutable", "not yet valid", "of another node"), Either, Used, 0, "", ""},
 	{group("serving pair"), denied, Either, Mended, 1, cannotRead, ""},
 	{group("serving pair"), nil, Either, AskedServing, 0, placeholder, ""},
 
 	{servingNames, group("of another user"), Either, Used, 0, "", ""},
-	{servingNames, group("immutable", "folder", "unreadable", "1 GB"), Either, Mended, 1, cannotChange, ""},
+	{servingNames, group("immutable", "folder", "unreadable", "1 GB"), Either, Mended, 1, `to="repair the kubelet's serving links"`, ""},
 	{servingNames, nil, Either, Healed, 0, "", ""},
 
 	{ownPair, denied, Either, Mended, 1, cannotRead, ""},
