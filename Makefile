@@ -31,11 +31,11 @@ build: need-go ## bin/bootstrap-agent, static
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(version)" -o bin/bootstrap-agent ./cmd/bootstrap-agent
 
 .PHONY: test
-test: need-go need-git need-cc need-strace control-plane build ## every test, with the race detector, against a real control plane
+test: need-go need-git need-cc need-strace control-plane $(cp_dir)/kubelet build ## every test, with the race detector, against a real control plane
 	hack/test.sh
 
 .PHONY: soak
-soak: need-go need-git need-cc need-strace control-plane ## the tests with nothing left out: every generated state, waits above a minute (more than an hour)
+soak: need-go need-git need-cc need-strace control-plane $(cp_dir)/kubelet ## the tests with nothing left out: every generated state, waits above a minute (more than an hour)
 	SOAK=1 CGO_ENABLED=1 go test -race -timeout 3h -p 1 -count=1 ./internal/... ./test/e2e
 
 .PHONY: fuzz

@@ -47,6 +47,8 @@ func demo(ctx context.Context) error {
 		{"The token is gone", s.showTokenGone},
 		{"What the agent says about the node", s.showStatus},
 		{"What it took", s.showCost},
+		{"A new client certificate, asked for with the old one", s.rotate},
+		{"Its file is damaged, and comes back", s.heal},
 		{"Killed, and started again", s.restart},
 	} {
 		s.screen.heading(part.heading)

@@ -46,6 +46,11 @@ var promises = []struct {
 	{"Nothing that is said over the wire becomes current unless it is what was asked for, and no server learns a secret that is not for it", []string{
 		"TestNoLieIsTakenForTheTruth", "TestALieAboutTheTimeIsNotBelievedForEver", "TestWhenTheLyingEndsTheSameAgentJoins", "TestMoreThanWhatWasAskedForDoesNotStopANode",
 	}},
+	{"Both certificates are rotated again and again, and whoever uses the identity does not notice", []string{
+		"TestBothCertificatesRotateAgainAndAgain", "TestARealKubeletServesEveryPairThatTheAgentPutsThereWithoutARestart",
+		"TestARealKubeletGoesFromItsOwnPairToTheAgentsAndBackWithoutARestart", "TestTheFirstThatCanBeThisNodesKubeletTellsWhetherTheCertificateIsTaken",
+		"TestAfterTheNodeIsRegisteredTheAgentAsksForTheNamesThatTheKubeletAsksFor",
+	}},
 	{"No input breaks a reader", []string{
 		"FuzzBootstrapKubeconfig", "FuzzLoadKubelet", "FuzzConfigurationFile", "FuzzParsePair", "FuzzDecodePending", "FuzzDamagedPending",
 		"FuzzIssuedCertificate", "FuzzSweep", "FuzzDateHeader",
