@@ -164,7 +164,7 @@ const (
 )
 
 func (a *Agent) loop(ctx context.Context) error {
-	for swept := false; ; {
+	for sweepAt := a.Clock.Now(); ; {
 		o := a.observe()
 		a.noticeCredential(o)
 		for a.act(ctx, o) {
@@ -174,8 +174,9 @@ func (a *Agent) loop(ctx context.Context) error {
 		if a.fatal != nil {
 			return a.fatal
 		}
-		if !swept {
-			swept = true
+		quiet := a.keep.reset.IsZero() && o.Client.Unread == nil && o.Serving.Unread == nil && a.files.failure == ""
+		if quiet && !o.Now.Before(sweepAt) { // again and again, for what a killed agent has just left is too young at the start
+			sweepAt = o.Now.Add(observeEvery)
 			a.sweep(o)
 		}
 		a.report(o)
@@ -313,7 +314,7 @@ func (a *Agent) observe() status.Observed {
 	o := status.Observe(a.cfg, a.Clock.Now())
 	a.client.noteMismatch(o.ForOtherNode(), o.Now)
 	a.noteLosses(&o)
-	a.client.compareWish(o.Client.Pending, a.clientWish(o), o.Now)
+	a.client.compareWish(o.Client.Pending, a.clientAim(o).wish, o.Now)
 	a.serving.compareWish(o.Serving.Pending, a.servingWish(o), o.Now)
 	a.noteLacking(o)
 	a.client.noteUnread(o.Client.Unread)

@@ -24,6 +24,8 @@ type aim struct {
 	rotates bool
 	// replaces: the bootstrap credential is to replace an identity that could be used (client).
 	replaces bool
+	// unjudged: it is not known yet whether the cluster of the bootstrap credential knows the identity (client).
+	unjudged bool
 	// started: READY was given in this boot, so that the kubelet may run on what is there now.
 	started bool
 	// lacksNow: the certificate lacks a wanted name; lacks: it has for long enough (serving).
@@ -31,13 +33,15 @@ type aim struct {
 }
 
 func (a *Agent) clientAim(o status.Observed) aim {
-	return aim{
-		wish:     a.clientWish(o),
+	aim := aim{
 		settings: config.Fingerprint(a.cfg.HostnameOverride, a.cfg.KeyAlgorithm, a.cfg.ExpirationSeconds),
 		rotates:  a.cfg.RotateCertificates && !a.cfg.Once,
 		replaces: a.replaces(o),
+		unjudged: o.Bootstrap != nil && a.credential.sameCluster != o.Bootstrap.Fingerprint() && a.credential.settled != o.Bootstrap.Fingerprint(),
 		started:  a.stages.started,
 	}
+	aim.wish = a.clientWish(o, aim)
+	return aim
 }
 
 func (a *Agent) servingAim(o status.Observed) aim {
@@ -52,9 +56,9 @@ func (a *Agent) servingAim(o status.Observed) aim {
 }
 
 // clientWish is for the node's name. An identity in use is rotated under its own: it cannot ask for another.
-func (a *Agent) clientWish(o status.Observed) *csr.Wish {
+func (a *Agent) clientWish(o status.Observed, aim aim) *csr.Wish {
 	name := o.Node
-	if !isBootstrapping(o, a.client, aim{replaces: a.replaces(o), started: a.stages.started}) {
+	if !isBootstrapping(o, a.client, aim) {
 		name = nodeOf(o)
 	}
 	if name == "" {
@@ -71,8 +75,9 @@ func isBootstrapping(o status.Observed, m memory, aim aim) bool {
 	if !o.Client.Usable(o.Now) || o.Bootstrap == nil {
 		return !o.Client.Usable(o.Now)
 	}
-	stays := aim.started && elsewhere(o, o.Bootstrap.Endpoint) // it would be asked for in vain: no other cluster while the kubelet runs
-	return !stays && (o.ForOtherNode() && m.mismatched(o.Now) || aim.replaces)
+	stays := aim.started && elsewhere(o, o.Bootstrap.Endpoint)                                                   // it would be asked for in vain: no other cluster while the kubelet runs
+	renamed := o.ForOtherNode() && m.mismatched(o.Now) && !(aim.rotates && due(o, o.Client) && o.Kubelet != nil) // first it must not expire
+	return !stays && (renamed || aim.replaces)
 }
 
 // replaces says whether the bootstrap credential, judged by use, is to replace the identity: another cluster's while the kubelet has

@@ -213,17 +213,22 @@ func (a *Agent) retry(m *memory, failure rotate.Failure, reason string, err erro
 	if remedy != "" {
 		trouble += "; " + remedy
 	}
-	at := m.fail(failure, a.Clock.Now(), a.asLongAsItLives(m, apiserver.RetryAfter(err)), trouble)
+	now := a.Clock.Now()
+	at := m.fail(failure, now, a.asLongAsItLives(m, apiserver.RetryAfter(err)), trouble)
+	if limit := now.Add(max(a.asLongAsItLives(m, at.Sub(now)), time.Second)); limit.Before(at) {
+		m.retryAt, at = limit, limit
+	}
 	a.log.Warn("will try again", "certificate", m.name, "reason", reason, "err", text, "remedy", remedy, "at", at.UTC().Format(time.RFC3339Nano))
 }
 
-// asLongAsItLives bounds what a server asks for (Retry-After): a certificate must not expire because a load balancer said "in an hour".
+// asLongAsItLives bounds a pause before the next attempt, also one that a server asks for (Retry-After), by a tenth of what is left of
+// the certificate: it must not expire because a load balancer said "in an hour", or after an outage that ended before it did.
 func (a *Agent) asLongAsItLives(m *memory, asked time.Duration) time.Duration {
 	k := a.keep.client
 	if m.name == csr.Serving {
 		k = a.keep.serving
 	}
-	if k.pair == nil {
+	if k.pair == nil || !a.Clock.Now().Before(k.pair.Leaf.NotAfter) {
 		return asked
 	}
 	left := k.pair.Leaf.NotAfter.Sub(a.Clock.Now())

@@ -81,7 +81,7 @@ func (a *Agent) makePending(m *memory, c status.Certificate, aim aim, endpoint a
 		if err != nil {
 			return err
 		}
-		p.Settings, p.Made, p.AsNode = aim.settings, a.Clock.Now(), asNode
+		p.Settings, p.Made, p.AsNode, p.Replaces = aim.settings, a.Clock.Now(), asNode, aim.replaces && !asNode
 		if before := c.Pending; before != nil {
 			p.GivenUp, p.Key = before.GivenUp, before.Key+1
 			if before.Ended == nil { // another wish, not another try
@@ -154,7 +154,7 @@ func (a *Agent) askAsBootstrap(ctx context.Context, o status.Observed) (changed 
 // askAsNode sends a request with the node's own identity: approvers and admission demand that requester and subject are the same.
 func (a *Agent) askAsNode(ctx context.Context, m *memory, o status.Observed, p *csr.Pending) (changed bool) {
 	if !sameEndpoint(p.Endpoint, o.Kubelet.Endpoint) {
-		p.Endpoint = o.Kubelet.Endpoint
+		p.Endpoint, p.UID = o.Kubelet.Endpoint, ""
 		return a.disk(m, "store the certificate signing request", func() error { return a.store(p) })
 	}
 	api, err := a.nodeAPI(o.Client.Pair.PEM, o.Client.Pair.PEM, o.Kubelet.Endpoint)
@@ -329,7 +329,16 @@ func (a *Agent) writeCluster(p *csr.Pending) error {
 
 // moveServing asks for another serving certificate when the node goes to another cluster, which does not know the issuer of this one.
 func (a *Agent) moveServing(o status.Observed) error {
-	if !pendingElsewhere(o) || !o.Serving.Issued() || o.Serving.RotateNow {
+	if !pendingElsewhere(o) {
+		return nil
+	}
+	if o.Serving.Pending != nil { // it was for the other one, and may have been answered
+		a.serving.abandon()
+		if err := a.dir.RemovePending(certdir.Serving); err != nil {
+			return err
+		}
+	}
+	if !o.Serving.Issued() || o.Serving.RotateNow {
 		return nil
 	}
 	return a.dir.AskToRotate(certdir.Serving)

@@ -110,7 +110,7 @@ func ours() string {
 	var left []string
 	for until := time.Now().Add(2 * time.Second); time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
 		left = nil
-		for _, stack := range strings.Split(string(buffer[:runtime.Stack(buffer, true)]), "\n\n") {
+		for stack := range strings.SplitSeq(string(buffer[:runtime.Stack(buffer, true)]), "\n\n") {
 			if (strings.Contains(stack, "bootstrap-agent/internal/") || strings.Contains(stack, "fsnotify")) && !strings.Contains(stack, "testing.tRunner") {
 				left = append(left, stack)
 			}

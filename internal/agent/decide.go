@@ -87,6 +87,8 @@ func decideRotation(o status.Observed, m memory, aim aim) step {
 		return waitBoot
 	case p != nil && !pendingElsewhere(o) && p.Wish.NodeName == nodeOf(o) && (wanted || p.AsNode && aim.rotates && o.Kubelet != nil):
 		return decideRequest(c, o.Now, m, aim)
+	case p != nil && p.Replaces && aim.unjudged && !wanted:
+		return rest // whether it is needed still is found out first
 	case p != nil && o.Kubelet == nil && (m.healingWay || p.AsNode && aim.rotates && p.Wish.NodeName == nodeOf(o)):
 		return rest // it goes on when it is known again where the cluster is
 	case p != nil && (!o.ForOtherNode() || p.AsNode || wanted):
@@ -119,7 +121,7 @@ func decideServing(o status.Observed, m memory, joining bool, aim aim) step {
 	case !c.Usable(o.Now) && c.Adopted == nil:
 		return whenDue(placeholder, m, o.Now)
 	case c.Usable(o.Now) && !c.Linked && (c.Adopted == nil || c.Issued()):
-		return whenDue(link, m, o.Now)
+		return ofTheDisk(link, m, o.Now)
 	case issued && !(c.Issued() && c.Usable(o.Now) && c.Pending.Wish.NodeName != nodeOf(o)):
 		return whenDue(commit, m, o.Now)
 	case c.Issued() && c.Usable(o.Now):
@@ -188,6 +190,15 @@ func whenDue(s step, m memory, now time.Time) step {
 	return s
 }
 
+// ofTheDisk is whenDue for what needs no answer: the kubelet may start at any moment, and a request may be under way, or wait for its
+// next attempt, for days.
+func ofTheDisk(s step, m memory, now time.Time) step {
+	if m.failure == rotate.LocalTrouble && now.Before(m.retryAt) {
+		return waitRetry
+	}
+	return s
+}
+
 const (
 	differenceLasts = 30 * time.Second
 	giveUpEvery     = time.Hour
@@ -229,7 +240,7 @@ func decideCredential(o status.Observed, m credentialMemory, keep bool) step {
 		return whenDue(settle, m.memory, o.Now)
 	case o.Bootstrap == nil || !o.Client.Usable(o.Now) || o.Client.Unread != nil || o.ForOtherNode():
 		return rest
-	case o.Client.Pending != nil && !o.Client.Pending.AsNode && !pendingElsewhere(o): // what it is good for is not known before that has an end
+	case o.Client.Pending != nil && !o.Client.Pending.AsNode && !o.Client.Pending.Replaces && !pendingElsewhere(o): // what it is good for is not known before that has an end
 		return rest
 	case o.Kubelet == nil && m.healingWay: // and if a person has taken it away, the rest may follow
 		return rest

@@ -142,7 +142,7 @@ func (a *Agent) notePair(k *kept, c status.Certificate, now time.Time) {
 	k.useless = k.pair != nil && !now.Before(k.pair.Leaf.NotAfter)
 	switch {
 	case c.Unread != nil:
-	case c.Usable(now):
+	case c.Usable(now) && !rotted(k.pair, c.Pair):
 		if k.pair == nil || !bytes.Equal(k.pair.Leaf.Raw, c.Pair.Leaf.Raw) {
 			a.noteLife(c)
 			a.adopt(k, c)
@@ -163,6 +163,15 @@ func (a *Agent) isStray(o status.Observed) bool {
 }
 
 var errStray = errors.New("it is another node's")
+
+// rotted says whether a pair is the remembered one with a byte changed that does not keep it from being read: no signer gives another
+// certificate for the same key the same number, or the same signature.
+func rotted(remembered, found *certdir.Pair) bool {
+	if remembered == nil || bytes.Equal(remembered.Leaf.Raw, found.Leaf.Raw) || !bytes.Equal(remembered.Leaf.RawSubjectPublicKeyInfo, found.Leaf.RawSubjectPublicKeyInfo) {
+		return false
+	}
+	return remembered.Leaf.SerialNumber.Cmp(found.Leaf.SerialNumber) == 0 || bytes.Equal(remembered.Leaf.Signature, found.Leaf.Signature)
+}
 
 // adopt says that somebody else, a kubelet that rotates perhaps, has put another pair in place.
 func (a *Agent) adopt(k *kept, c status.Certificate) {
@@ -324,8 +333,7 @@ func (a *Agent) hold() error {
 		return err
 	}
 	lock, err := a.dir.Lock(a.holder())
-	var held *durable.LockedError
-	if errors.As(err, &held) {
+	if _, held := errors.AsType[*durable.LockedError](err); held {
 		a.fatal = exit(1, err)
 	}
 	if err != nil {

@@ -86,8 +86,8 @@ func TestWhatAPersonTakesAwayStaysAwayUntilThereIsANewCredential(t *testing.T) {
 				w.on.write(t, w.on.cfg.BootstrapKubeconfig, old)
 				after = w.files()
 			}
-			for range 40 {
-				w.after(15 * time.Second)
+			for range 10 {
+				w.after(time.Minute)
 			}
 			if changed := differences(after, w.files()); len(changed) > 0 {
 				t.Errorf("%s (expired before: %v): afterwards %q were written\n%s", name, expired, changed, w.said)
@@ -198,7 +198,7 @@ func TestANameThatIsDeniedIsAskedForAsThePolicySays(t *testing.T) {
 	})
 	asked, begin := map[string]bool{}, w.clock.Now()
 	for w.clock.Since(begin) < 24*time.Hour {
-		w.after(5 * time.Minute)
+		w.after(10 * time.Minute)
 		p := w.agent.pendingOf(csr.Serving)
 		if p == nil || asked[p.Name] {
 			continue

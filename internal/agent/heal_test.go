@@ -335,3 +335,19 @@ func storeLikeKubelet(dir certdir.Dir, kind certdir.Kind, pair []byte) error {
 	updated := filepath.Join(dir.Path, string(kind)+"-updated.pem")
 	return errors.Join(os.WriteFile(file, pair, 0o600), os.Symlink(file, updated), os.Remove(dir.Current(kind)), os.Rename(updated, dir.Current(kind)))
 }
+
+// Nothing would be won by a certificate that is over: a node that waits for a credential does not have it written without end.
+func TestAPairThatHasExpiredIsNotWrittenAgain(t *testing.T) {
+	m := newMaterial(t)
+	w := newWhole(t, m)
+	w.after(2 * time.Hour)
+	w.after(time.Minute)
+	must(t, os.Remove(w.on.dir.Current(certdir.Client)))
+	w.rests(w.settle())
+	for range 10 {
+		w.after(time.Minute)
+	}
+	if w.on.exists(w.on.dir.Current(certdir.Client)) || strings.Contains(w.said.String(), "wrote a file again from memory") {
+		t.Errorf("it was written again:\n%s", w.said)
+	}
+}

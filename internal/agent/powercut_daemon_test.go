@@ -25,7 +25,7 @@ func TestAPowerCutAtAnyMomentOfARotationOrARecoveryLosesNothing(t *testing.T) {
 	t.Parallel()
 	api, random := daysAPI(t), sample.Random(t)
 	var all tally
-	for _, w := range rotations() {
+	for _, w := range draw(rotations(), random, 20) {
 		t.Run(w.name, func(t *testing.T) {
 			count := record(t, api, w, nil).replay(random, some(1, 1<<30))
 			count.log(t)
@@ -46,7 +46,7 @@ func TestAPowerCutAfterAKillOrAFailedSyncOfARotationLosesNothing(t *testing.T) {
 	t.Parallel()
 	api, random := daysAPI(t), sample.Random(t)
 	var all tally
-	for i, w := range draw(rotations(), random, 8) {
+	for i, w := range draw(rotations(), random, 5) {
 		t.Run(w.name, func(t *testing.T) {
 			syncs := record(t, api, w, nil).syncs()
 			if !soak() {
@@ -89,16 +89,16 @@ func TestACrashOrAFailureAtAnyOperationOfARotationLosesNothingAndAsksForNothingT
 	t.Parallel()
 	api, random := daysAPI(t), sample.Random(t)
 	lives, operations := map[string]int{}, 0
-	rows := draw(rotations(), random, 10)
+	rows := draw(rotations(), random, 8)
 	for _, w := range rows {
 		t.Run(w.name, func(t *testing.T) {
 			length := record(t, api, w, nil).ops.Len()
 			operations += length
-			for k := range length {
-				for _, e := range ends {
-					if w.stays.meanwhile != nil && e.name != "failed" || !soak() && random.IntN(length) >= 1 {
-						continue
-					}
+			for _, e := range ends {
+				if w.stays.meanwhile != nil && e.name != "failed" { // a restart remembers nothing of what it is to heal
+					continue
+				}
+				for _, k := range random.Perm(length)[:some(1, length)] {
 					r := record(t, api, w, e.lives(k, random)...)
 					r.report(fmt.Sprintf("%s at operation %d", e.name, k))
 					lives[e.name]++
@@ -108,7 +108,7 @@ func TestACrashOrAFailureAtAnyOperationOfARotationLosesNothingAndAsksForNothingT
 		})
 	}
 	t.Logf("%d operations in %d ways to write; %v", operations, len(rows), lives)
-	if lives["failed"] == 0 || lives["killed"] == 0 {
+	if lives["failed"] == 0 {
 		t.Error("something was not tried")
 	}
 }

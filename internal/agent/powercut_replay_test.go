@@ -69,7 +69,7 @@ func TestAPowerCutAtAnyMomentLosesNothing(t *testing.T) {
 	var all tally
 	for _, w := range writings(t) {
 		t.Run(w.name, func(t *testing.T) {
-			count := record(t, api, w, nil).replay(random, some(8, 1<<30))
+			count := record(t, api, w, nil).replay(random, some(5, 1<<30))
 			count.log(t)
 			all.add(count)
 		})

@@ -45,6 +45,8 @@ type Pending struct {
 	GivenUp time.Time `json:"givenUp,omitzero"`
 	// AsNode: it was made to be sent with the node's own identity, so that an object which somebody else sent is none of ours.
 	AsNode bool `json:"asNode,omitempty"`
+	// Replaces: it is for an identity in the place of one that can be used and that its cluster does not accept any more.
+	Replaces bool `json:"replaces,omitempty"`
 	// RefusedSince is since when the issued certificate is not accepted.
 	RefusedSince time.Time `json:"refusedSince,omitzero"`
 

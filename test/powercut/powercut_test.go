@@ -90,8 +90,10 @@ func TestATimeThatAFileWasGivenIsLostUnlessItWasSynced(t *testing.T) {
 		}
 	}
 	careless := []durable.Op{
-		{Call: "open", Path: filepath.Join(top, "b"), Mode: 0o600}, {Call: "fsync", Path: filepath.Join(top, "b")},
-		{Call: "utimes", Path: filepath.Join(top, "b"), Time: then}, {Call: "fsync-dir", Path: top},
+		{Call: "open", Path: filepath.Join(top, "b"), Mode: 0o600},
+		{Call: "fsync", Path: filepath.Join(top, "b")},
+		{Call: "utimes", Path: filepath.Join(top, "b"), Time: then},
+		{Call: "fsync-dir", Path: top},
 	}
 	for _, op := range careless {
 		log.Record(op)
