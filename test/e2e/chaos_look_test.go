@@ -163,8 +163,8 @@ func danglingLinks(dir string) (dangling []string) {
 }
 
 // strayKey is how long a private key that nothing needs may lie in a file. What a killed agent left, or a second rotation within a
-// minute, is swept with the next one, a minute old.
-const strayKey = chaosLife*6/10 + 2*time.Minute
+// minute, is swept when it is a minute old, by a sweep that comes once a minute.
+const strayKey = 150 * time.Second
 
 // lookForKeys wants private keys in the current pairs, one client pair before, the requests under way and originals only.
 func (c *chaos) lookForKeys() {

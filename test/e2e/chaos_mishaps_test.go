@@ -117,7 +117,7 @@ const (
 var (
 	ofAFile = []string{"emptied", "cut in half", "overwritten", "removed", "replaced by a folder", "replaced by a link to nowhere"}
 	ofALink = []string{"removed", "replaced by a folder", "replaced by a link to nowhere"}
-	ofAPair = append([]string{"its key changed in one byte"}, ofAFile...)
+	ofAPair = append([]string{"one of its bytes changed"}, ofAFile...)
 )
 
 var fragile = map[string]fragileFile{
@@ -227,9 +227,12 @@ func inflict(m turn, path string, chance *rand.Rand) (mend func() error, err err
 		content = content[:len(content)/2]
 	case "overwritten":
 		content = bytes.Repeat([]byte("no certificate\n"), 1+len(content)/15)
-	case "its key changed in one byte":
-		key := bytes.Index(content, []byte("PRIVATE KEY"))
-		content[key+chance.IntN(len(content)-key)] ^= 1
+	case "one of its bytes changed":
+		from := bytes.Index(content, []byte("PRIVATE KEY"))
+		if body := bytes.IndexByte(content, '\n'); bytes.HasPrefix(content, []byte("-----BEGIN CERTIFICATE-----")) && chance.IntN(2) == 0 {
+			from = body // of a pair the certificate, too: many such changes can still be read
+		}
+		content[from+chance.IntN(len(content)-from)] ^= 1
 	default:
 		return nil, fmt.Errorf("no such damage: %s", m.damage)
 	}
