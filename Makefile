@@ -43,7 +43,7 @@ fuzz: need-go ## each fuzz target for FUZZTIME (30s), one after another
 	hack/fuzz.sh $(or $(FUZZTIME),30s)
 
 .PHONY: mutate
-mutate: need-go ## breaks what writes to the disk, in a copy, in every way there is a rule for, and shows which test notices (about an hour)
+mutate: need-go ## breaks what writes to the disk, in a copy, in every way there is a rule for, and shows which test notices (about two hours)
 	go run ./test/mutate
 
 .PHONY: lint

@@ -46,6 +46,24 @@ var promises = []struct {
 	{"Nothing that is said over the wire becomes current unless it is what was asked for, and no server learns a secret that is not for it", []string{
 		"TestNoLieIsTakenForTheTruth", "TestALieAboutTheTimeIsNotBelievedForEver", "TestWhenTheLyingEndsTheSameAgentJoins", "TestMoreThanWhatWasAskedForDoesNotStopANode",
 	}},
+	{"A rotation or a recovery that is killed, or loses its power, at any moment leaves the old identity or the new one, and takes one request", []string{
+		"TestAPowerCutAtAnyMomentOfARotationOrARecoveryLosesNothing", "TestAPowerCutAfterAKillOrAFailedSyncOfARotationLosesNothing",
+		"TestACrashOrAFailureAtAnyOperationOfARotationLosesNothingAndAsksForNothingTwice", "TestAKillAtAnySystemCallOfARotationCostsNothingAndAsksForNothingTwice",
+	}},
+	{"What is damaged or gone while the agent runs comes back as it was, and what a person takes away does not", []string{
+		"TestWhateverIsDamagedOrGoneIsWrittenAgainAsItWas", "TestWhatIsSpoiledWhileTheAgentRunsIsBackInSeconds", "TestACertificateOfWhichAByteHasChangedIsHealedAndNotAdopted",
+		"TestWhatAPersonTakesAwayStaysAwayUntilThereIsANewCredential", "TestAnOperatorsResetIsFinalUntilThereIsANewCredential", "TestChaosCostsNoIdentityAndNoRequest",
+	}},
+	{"A new credential is used within a second, however it is put there; another cluster, name or identity needs no restart of the agent", []string{
+		"TestACredentialThatComesInWhateverWayIsUsedWithinASecond", "TestANodeGoesToAnotherClusterWithABootAndNotBefore", "TestAnotherNodeNameNeedsACredentialAndAMinute",
+		"TestAnIdentityThatItsOwnClusterRefusesIsFollowedByAnother",
+	}},
+	{"No clock moves a planned rotation, or lets one be missed", []string{
+		"TestTheWallClockMayPassADeadlineInWhateverWay", "TestNothingThatKeepsAFilesTimeMovesAPlannedRotation", "TestACopyWithoutItsTimesCostsOneEarlyRotationAtMost",
+	}},
+	{"A fleet spreads its rotations, comes back from an outage spread, and makes few requests in a bad day ([the numbers](fleet.md))", []string{
+		"TestATroubleThatLastsForADayMakesFewRequestsAlsoInACrashLoop", "TestASimulatedNodeDoesWhatTheRealAgentDoes",
+	}},
 	{"Both certificates are rotated again and again, and whoever uses the identity does not notice", []string{
 		"TestBothCertificatesRotateAgainAndAgain", "TestARealKubeletServesEveryPairThatTheAgentPutsThereWithoutARestart",
 		"TestARealKubeletGoesFromItsOwnPairToTheAgentsAndBackWithoutARestart", "TestTheFirstThatCanBeThisNodesKubeletTellsWhetherTheCertificateIsTaken",
