@@ -146,9 +146,9 @@ func (a *Agent) deleted(m *memory, p *csr.Pending) {
 	if stored {
 		m.retryAt = p.AgainAt
 	}
-	m.trouble = fmt.Sprintf("certificate signing request %s was deleted before it was answered; the same one will be sent again at %s", p.Name, p.AgainAt.UTC().Format(time.RFC3339))
-	a.log.Warn("the certificate signing request was deleted before it was answered", "certificate", m.name, "csr", p.Name,
-		"again", p.AgainAt.UTC().Format(time.RFC3339), "remedy", "the same one will be sent again")
+	text, remedy := fmt.Sprintf("certificate signing request %s was deleted before it was answered", p.Name), "the same one will be sent again"
+	m.trouble = fmt.Sprintf("%s: %s; %s", csr.Deleted, text, remedy)
+	a.log.Warn("will try again", "certificate", m.name, "reason", csr.Deleted, "err", text, "remedy", remedy, "at", p.AgainAt.UTC().Format(time.RFC3339Nano))
 }
 
 // end notes how a request came to nothing. The next one has another key, and waits as the policy says.

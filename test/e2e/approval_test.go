@@ -155,7 +155,9 @@ func TestADeniedRequestIsFollowedByOneWithAnotherKeyInItsTime(t *testing.T) {
 	n.expect(n.once(), 3)
 	n.same(csr.Client, denied.Name)
 
-	n.rewritePending(certdir.Client, func(p *csr.Pending) { p.Ended.At = time.Now().Add(-16 * time.Minute) })
+	n.rewritePending(certdir.Client, func(p *csr.Pending) { // all of it a while ago
+		p.Ended.At, p.Made = time.Now().Add(-16*time.Minute), time.Now().Add(-17*time.Minute)
+	})
 	n.approveServing(0)
 	r = n.meanwhile(func() {
 		eventually(t, "a second client request", func() bool { return len(n.csrs(csr.Client)) == 2 })
