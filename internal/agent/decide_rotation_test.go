@@ -240,7 +240,7 @@ func (w *simulated) wrong() string {
 // Every situation that there can be, not a choice of them: what must never be decided is not.
 func TestNoSituationMakesTheClientCertificateAskTwiceOrLoseWhatItHas(t *testing.T) {
 	t.Parallel()
-	counts, steps, shown, drawn := 0, map[step]int{}, map[string]int{}, someOf(t, 80)
+	counts, steps, shown, drawn := 0, map[step]int{}, map[string]int{}, someOf(t, 160)
 	situations(func(s situation) {
 		if !drawn() {
 			return
@@ -339,7 +339,7 @@ const mostSteps = 24
 func TestEverySituationLeadsToAnIdentityThatIsNotDueOrToAPerson(t *testing.T) {
 	t.Parallel()
 	counts, longest, ends, shown := 0, 0, map[step]int{}, 0
-	drawn := someOf(t, 250)
+	drawn := someOf(t, 400)
 	situations(func(s situation) {
 		if !drawn() {
 			return
