@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -205,69 +204,8 @@ func noteFile(k *kept, path string, good []byte, now time.Time) {
 	}
 }
 
-// isReset says whether a person has taken the identity away: its two halves within a moment, or the folder with all that was in it.
-func (a *Agent) isReset(o status.Observed) bool {
-	k := a.keep
-	both := k.client.gone && k.kubelet.gone && k.client.since.Sub(k.kubelet.since).Abs() <= resetTakes
-	return both || k.emptied() || o.Client.Pair == nil && certdir.Gone(o.Client.PairErr) && !a.dir.Holds(a.lock)
-}
-
-// emptied says whether all is gone that was in the cert-dir.
-func (k *keepsake) emptied() bool {
-	for _, one := range []*kept{&k.client, &k.serving, &k.serverCA, &k.clientCA} {
-		if one.remembered() && !one.gone {
-			return false
-		}
-	}
-	return k.client.gone && (k.serverCA.gone || k.clientCA.gone)
-}
-
-// reset forgets everything. What lay there as a bootstrap credential is not used any more until a restart: it would undo the reset.
-func (a *Agent) reset(o status.Observed) {
-	spent := map[string]bool{}
-	for fingerprint := range a.keep.spent {
-		spent[fingerprint] = true
-	}
-	// not what is there now and was not at the last look: it has come together with the reset, and is the new one
-	spent[a.credential.used], spent[a.credential.seen] = true, true
-	for _, m := range []*memory{&a.client, &a.serving, &a.credential.memory, &a.files} {
-		m.abandon()
-		m.succeed()
-		m.provedLeaf, m.accepted, m.approved, m.ended = nil, time.Time{}, time.Time{}, nil
-	}
-	a.disconnect()
-	a.identity, a.synced = nil, false
-	a.registered.abandon()
-	a.registered = registeredMemory{memory: memory{name: a.registered.name, generation: a.registered.generation}} // as the other cluster has it
-	a.credential = credentialMemory{memory: a.credential.memory}
-	a.keep = keepsake{reset: o.Now, spent: spent}
-	a.log.Warn("the node's identity was taken away, client certificate and kubeconfig or the whole cert-dir: nothing is written again",
-		"join", a.howToJoin())
-}
-
-func (a *Agent) howToJoin() string {
-	return fmt.Sprintf("put a new bootstrap kubeconfig at %s; one that lay there before is used after a restart of the agent", a.cfg.BootstrapKubeconfig)
-}
-
 // errSpent is why a credential that lay there when the identity was taken away is not used.
 var errSpent = fmt.Errorf("%w: the one that lies there was there when the node's identity was taken away", kubeconfig.ErrNoCredential)
-
-// hideSpent keeps what a reset has left from bringing the identity back.
-func (a *Agent) hideSpent(o *status.Observed) {
-	k := a.keep
-	if o.Bootstrap != nil && k.spent[o.Bootstrap.Fingerprint()] {
-		o.Bootstrap, o.BootstrapErr = nil, errSpent
-	}
-	if k.reset.IsZero() {
-		return
-	}
-	o.Client.Older = nil
-	for _, c := range []*status.Certificate{&o.Client, &o.Serving} {
-		if c.Pending != nil && c.Pending.Made.Before(k.reset) {
-			c.Pending = nil
-		}
-	}
-}
 
 // heal writes again what has been damaged or gone for long enough. The kubelet's links never wait: they must not dangle.
 func (a *Agent) heal(o status.Observed) (changed bool) {
@@ -321,37 +259,6 @@ func (a *Agent) healable() []struct {
 		{a.dir.Current(certdir.Client), &k.client, func() error { return a.dir.Restore(certdir.Client, k.client.pair) }},
 		{a.dir.Current(certdir.Serving), &k.serving, func() error { return a.dir.Restore(certdir.Serving, k.serving.pair) }},
 		{a.cfg.Kubeconfig, &k.kubelet, func() error { return a.Disk.WriteFile(a.cfg.Kubeconfig, k.kubelet.text, 0o600) }},
-	}
-}
-
-// hold makes sure that this process is the cert-dir's only agent: its lock file may have been removed, and made again by another.
-func (a *Agent) hold() error {
-	if a.lock == nil || a.dir.Holds(a.lock) {
-		return nil
-	}
-	if err := a.dir.Open(); err != nil {
-		return err
-	}
-	lock, err := a.dir.Lock(a.holder())
-	if _, held := errors.AsType[*durable.LockedError](err); held {
-		a.fatal = exit(1, err)
-	}
-	if err != nil {
-		return err
-	}
-	a.lock.Close()
-	a.lock, a.synced = lock, false
-	a.log.Warn("the cert-dir's lock file was replaced; the lock is taken anew", "dir", a.cfg.CertDir)
-	return nil
-}
-
-// keepLock is hold where nothing is to be written: not in a folder that is gone, or that a reset has emptied.
-func (a *Agent) keepLock() {
-	if _, err := os.Lstat(a.cfg.CertDir); err != nil || !a.keep.reset.IsZero() {
-		return
-	}
-	if err := a.hold(); err != nil && a.fatal == nil {
-		a.log.Warn("cannot lock the cert-dir", "err", err, "remedy", durable.Remedy(err))
 	}
 }
 
