@@ -7,5 +7,5 @@ export CGO_ENABLED=1 # for -race
 echo "vetting, and compiling for the race detector: a few minutes the first time"
 go vet ./...
 go list ./... | grep -v /test/ | xargs go test -race -timeout 15m ./test/design
-# most of an end-to-end test is waiting: five at a time keep two cores busy
-go list ./test/... | grep -v /test/design | xargs --no-run-if-empty go test -race -timeout 20m -p 1 -parallel 5 -count=1 -v
+# most of an end-to-end test is waiting: four at a time keep two cores busy
+go list ./test/... | grep -v /test/design | xargs --no-run-if-empty go test -race -timeout 20m -p 1 -parallel 4 -count=1 -v
