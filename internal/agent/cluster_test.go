@@ -222,3 +222,25 @@ func TestWhatStaysOfACredentialIsSaidOnceAndLeftAlone(t *testing.T) {
 		}
 	}
 }
+
+// An API server that is restarted may know nobody for a moment, each time.
+func TestTwoRefusalsWithSomethingElseBetweenThemAreNoLastingOne(t *testing.T) {
+	m := newMaterial(t)
+	s, _ := settled(t, m, true)
+	a := s.agent
+	o := a.observe()
+	hear := func(err error) {
+		a.compared(o.Bootstrap.Fingerprint(), o.Bootstrap.Endpoint, apiserver.User{}, err)
+		s.clock.Step(2 * identityRefused)
+	}
+	hear(apierrors.NewUnauthorized("by a test"))
+	hear(errors.New("connection refused"))
+	hear(apierrors.NewUnauthorized("by a test"))
+	if a.credential.replacesBy != "" {
+		t.Error("the identity is to be replaced though its refusal did not last")
+	}
+	hear(apierrors.NewUnauthorized("by a test"))
+	if a.credential.replacesBy == "" {
+		t.Error("the identity stays though its refusal has lasted")
+	}
+}

@@ -140,6 +140,7 @@ func (a *Agent) compared(fingerprint string, endpoint apiserver.Endpoint, user a
 		m.succeed()
 		m.sameCluster, m.refusedSince = fingerprint, time.Time{}
 	case err != nil && apiserver.ReasonOf(err) != apiserver.Unauthorized:
+		m.refusedSince = time.Time{} // a refusal counts only as long as nothing else is heard
 		a.notCompared(failureFor(apiserver.ReasonOf(err)), err)
 	case err != nil:
 		a.refusedThere(o, fingerprint, endpoint, fmt.Errorf("%w: %w", errIdentity, err))

@@ -3,14 +3,12 @@ package agent
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
 	"path/filepath"
 	"time"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
-	"github.com/bootstrap-agent/bootstrap-agent/internal/kubeconfig"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/rotate"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/serving"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
@@ -203,9 +201,6 @@ func noteFile(k *kept, path string, good []byte, now time.Time) {
 		k.lost(errors.Is(err, fs.ErrNotExist), now)
 	}
 }
-
-// errSpent is why a credential that lay there when the identity was taken away is not used.
-var errSpent = fmt.Errorf("%w: the one that lies there was there when the node's identity was taken away", kubeconfig.ErrNoCredential)
 
 // heal writes again what has been damaged or gone for long enough. The kubelet's links never wait: they must not dangle.
 func (a *Agent) heal(o status.Observed) (changed bool) {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"os"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
@@ -33,7 +34,10 @@ func (a *Agent) keepLock() {
 	if _, err := os.Lstat(a.cfg.CertDir); err != nil || !a.keep.reset.IsZero() {
 		return
 	}
-	if err := a.hold(); err != nil && a.fatal == nil {
+	err := a.hold()
+	again := a.said["lock"] == fmt.Sprint(err)
+	a.said["lock"] = fmt.Sprint(err)
+	if err != nil && a.fatal == nil && !again {
 		a.log.Warn("cannot lock the cert-dir", "err", err, "remedy", durable.Remedy(err))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/kubeconfig"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
 )
 
@@ -42,6 +43,8 @@ func (a *Agent) reset(o status.Observed) {
 	a.identity, a.synced = nil, false
 	a.registered.abandon()
 	a.registered = registeredMemory{memory: memory{name: a.registered.name, generation: a.registered.generation}} // as the other cluster has it
+	a.served.abandon()
+	a.served = servedMemory{memory: memory{generation: a.served.generation}}
 	a.credential = credentialMemory{memory: a.credential.memory}
 	a.keep = keepsake{reset: o.Now, spent: spent}
 	a.log.Warn("the node's identity was taken away, client certificate and kubeconfig or the whole cert-dir: nothing is written again",
@@ -51,6 +54,9 @@ func (a *Agent) reset(o status.Observed) {
 func (a *Agent) howToJoin() string {
 	return fmt.Sprintf("put a new bootstrap kubeconfig at %s; one that lay there before is used after a restart of the agent", a.cfg.BootstrapKubeconfig)
 }
+
+// errSpent is why a credential that lay there when the identity was taken away is not used.
+var errSpent = fmt.Errorf("%w: the one that lies there was there when the node's identity was taken away", kubeconfig.ErrNoCredential)
 
 // hideSpent keeps what a reset has left from bringing the identity back.
 func (a *Agent) hideSpent(o *status.Observed) {
