@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# need.sh THING says plainly what this machine lacks, and exits 1. THING is go, git, cc, strace or assets.
+# need.sh THING says plainly what this machine lacks, and exits 1. THING is go, git, cc, strace, machine or assets.
 set -euo pipefail
 
 missing() { printf 'missing: %s\n' "$@" >&2; exit 1; }
@@ -36,6 +36,20 @@ need_strace() {
   command -v strace >/dev/null && return
   install "no strace, which a test compares the agent with" strace
   command -v strace >/dev/null || missing "strace (Debian: apt-get install strace; Fedora: dnf install strace)"
+}
+
+# Tests boot real systemd in a container of its own.
+need_machine() {
+  local program lacks=()
+  [ "$(id -u)" = 0 ] || missing "root: tests boot machines with systemd, containerd and a kubelet"
+  for program in systemd-nspawn:systemd-container mmdebstrap:mmdebstrap ip:iproute2 nsenter:util-linux; do
+    command -v "${program%:*}" >/dev/null || lacks+=("${program#*:}")
+  done
+  [ ${#lacks[@]} = 0 ] && return
+  install "test machines need ${lacks[*]}" "${lacks[@]}"
+  for program in systemd-nspawn mmdebstrap ip nsenter; do
+    command -v "$program" >/dev/null || missing "$program, to boot test machines (Debian: apt-get install systemd-container mmdebstrap iproute2 util-linux)"
+  done
 }
 
 need_assets() {
