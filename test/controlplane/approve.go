@@ -70,15 +70,9 @@ func (cp *ControlPlane) Delete(ctx context.Context, name string) error {
 
 // CSRs are all CSRs, client and serving, that ask for a certificate of the node (CN system:node:NODE), oldest first.
 func (cp *ControlPlane) CSRs(ctx context.Context, node string) ([]certificatesv1.CertificateSigningRequest, error) {
-	list, err := cp.admin.CertificatesV1().CertificateSigningRequests().List(ctx, metav1.ListOptions{})
+	found, err := cp.csrs.of(ctx, "system:node:"+node)
 	if err != nil {
 		return nil, fmt.Errorf("list the CSRs of node %s: %w", node, err)
-	}
-	var found []certificatesv1.CertificateSigningRequest
-	for _, csr := range list.Items {
-		if request, err := ParseRequest(&csr); err == nil && request.Subject.CommonName == "system:node:"+node {
-			found = append(found, csr)
-		}
 	}
 	slices.SortStableFunc(found, func(a, b certificatesv1.CertificateSigningRequest) int {
 		return a.CreationTimestamp.Compare(b.CreationTimestamp.Time)

@@ -1,10 +1,8 @@
 package controlplane
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -44,21 +42,10 @@ type AuditEntry struct {
 // Audit is the audit log so far. The log is written before a request's answer ends, so every answered request is in it; of a
 // watch, its begin.
 func (cp *ControlPlane) Audit() ([]AuditEntry, error) {
-	content, err := os.ReadFile(cp.path(auditLog))
-	if err != nil {
-		return nil, fmt.Errorf("read the audit log: %w", err)
-	}
-	// the API server may be writing the last line at this moment
-	content = content[:bytes.LastIndexByte(content, '\n')+1]
-	var entries []AuditEntry
-	for line := range bytes.Lines(content) {
-		var entry AuditEntry
-		if err := json.Unmarshal(line, &entry); err != nil {
-			return nil, fmt.Errorf("parse the audit log: %w: %s", err, line)
-		}
-		entries = append(entries, entry)
-	}
-	return entries, nil
+	cp.audited.mu.Lock()
+	defer cp.audited.mu.Unlock()
+	err := cp.audited.read(cp.path(auditLog))
+	return slices.Clone(cp.audited.entries), err
 }
 
 // Request is one request that the API server has begun to answer.
@@ -107,33 +94,20 @@ func Since(t time.Time) Filter {
 // Requests are the requests of a user (of anybody if user is empty) that pass all filters, in the order in which they
 // were first answered. Each is counted once, however many entries the audit log has for it.
 func (cp *ControlPlane) Requests(user string, filters ...Filter) ([]Request, error) {
-	entries, err := cp.Audit()
+	cp.audited.mu.Lock()
+	err := cp.audited.read(cp.path(auditLog))
+	requests := slices.Clone(cp.audited.requests)
+	cp.audited.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
 	var picked []Request
-	for _, request := range merge(entries) {
+	for _, request := range requests {
 		if (user == "" || request.User == user) && passes(request, filters) {
 			picked = append(picked, request)
 		}
 	}
 	return picked, nil
-}
-
-// merge makes one request of all entries with one audit ID; a later entry knows more.
-func merge(entries []AuditEntry) []Request {
-	var requests []Request
-	index := map[string]int{}
-	for _, entry := range entries {
-		at, seen := index[entry.AuditID]
-		if !seen {
-			at = len(requests)
-			index[entry.AuditID] = at
-			requests = append(requests, Request{})
-		}
-		requests[at] = entry.request()
-	}
-	return requests
 }
 
 func (e AuditEntry) request() Request {

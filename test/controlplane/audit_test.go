@@ -90,19 +90,35 @@ func TestARefusedTokenIsARequestOfNobodyAndOfItsProgram(t *testing.T) {
 func TestAHalfWrittenLastLineIsLeftForLater(t *testing.T) {
 	t.Parallel()
 	cp := &ControlPlane{dir: t.TempDir()}
-	const whole = `{"auditID":"1","stage":"ResponseComplete","verb":"get","user":{"username":"u"}}` + "\n"
-	for content, want := range map[string]int{
-		"":                      0,
-		`{"audi`:                0,
-		whole:                   1,
-		whole + `{"auditID":"2`: 1,
-		whole + strings.Replace(whole, `"1"`, `"2"`, 1): 2,
+	log, err := os.Create(filepath.Join(cp.dir, auditLog))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	for i, step := range []struct {
+		written           string
+		requests, entries int
+	}{
+		{"", 0, 0},
+		{`{"auditID":"1","stage":"Res`, 0, 0},
+		{`ponseStarted","verb":"get","user":{"username":"u"}}`, 0, 0},
+		{"\n", 1, 1},
+		{`{"auditID":"2",`, 1, 1},
+		{`"user":{"username":"u"}}` + "\n" + `{"auditID":"1","stage":"ResponseComplete","user":{"username":"u"}}` + "\n" + `{"au`, 2, 3},
+		{`ditID":"3","user":{"username":"another"}}` + "\n", 2, 4},
 	} {
-		if err := os.WriteFile(filepath.Join(cp.dir, auditLog), []byte(content), 0o600); err != nil {
+		if _, err := log.WriteString(step.written); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := cp.Requests("u"); err != nil || len(got) != want {
-			t.Errorf("of %q: got %v, %v; want %d", content, got, err, want)
+		for range 2 { // the second look finds nothing new
+			requests, err := cp.Requests("u")
+			entries, auditErr := cp.Audit()
+			if err != nil || auditErr != nil || len(requests) != step.requests || len(entries) != step.entries {
+				t.Errorf("step %d: got %v, %v, and %d entries, %v; want %d and %d", i+1, requests, err, len(entries), auditErr, step.requests, step.entries)
+			}
+			if len(requests) > 0 && requests[0].Complete != (step.entries > 1) {
+				t.Errorf("step %d: the first request is %+v", i+1, requests[0])
+			}
 		}
 	}
 }

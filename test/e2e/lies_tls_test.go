@@ -43,9 +43,7 @@ func saying(words string) func(*lied) {
 		v.onTheWire(func(connection net.Conn) {
 			_, _ = connection.Read(make([]byte, 1<<10))
 			_, _ = io.WriteString(connection, words)
-			if tcp, ok := connection.(overheard).Conn.(interface{ CloseWrite() error }); ok {
-				_ = tcp.CloseWrite()
-			}
+			_ = connection.(overheard).Conn.(interface{ HalfClose() error }).HalfClose()
 			_, _ = io.Copy(io.Discard, connection)
 		})
 	}

@@ -105,6 +105,10 @@ func (l *trackedListener) Accept() (net.Conn, error) {
 	}
 }
 
+// HalfClose tells the client that nothing more comes, and goes on hearing it: closed with something unread, a connection is reset.
+// It is not called CloseWrite, which net/http would look for.
+func (c *trackedConnection) HalfClose() error { return c.Conn.(*net.TCPConn).CloseWrite() }
+
 // splice copies bytes between each connection and one of its own to the backend.
 func (p *Proxy) splice(m *mode) {
 	m.each(func(client net.Conn) {

@@ -327,3 +327,36 @@ func TestABackendThatIsNoAddressIsAnError(t *testing.T) {
 		t.Error("a URL was taken for host:port")
 	}
 }
+
+// A raw connection can say that nothing more comes: the client sees its end, not a reset, and is still heard.
+func TestARawConnectionCanBeEndedInOneDirection(t *testing.T) {
+	proxy, _ := start(t)
+	heard := make(chan string, 1)
+	proxy.Raw(func(connection net.Conn) {
+		_, _ = io.WriteString(connection, "the end")
+		if err := connection.(interface{ HalfClose() error }).HalfClose(); err != nil {
+			t.Error(err)
+		}
+		text, _ := io.ReadAll(connection)
+		heard <- string(text)
+	})
+	connection, err := net.Dial("tcp", strings.TrimPrefix(proxy.URL(), "https://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	_ = connection.SetDeadline(time.Now().Add(10 * time.Second))
+	if text, err := io.ReadAll(connection); err != nil || string(text) != "the end" {
+		t.Errorf("got %q, %v", text, err)
+	}
+	_, _ = io.WriteString(connection, "still here")
+	connection.Close()
+	select {
+	case text := <-heard:
+		if text != "still here" {
+			t.Errorf("heard %q after the end", text)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the other end is not told that the client has gone")
+	}
+}

@@ -135,7 +135,7 @@ func (c *trackedConnection) carry() error {
 		case c.silent.Load(): // the other end never hears of it
 			return nil
 		case errors.Is(err, io.EOF):
-			return c.other.Conn.(*net.TCPConn).CloseWrite()
+			return c.other.HalfClose()
 		default:
 			return err
 		}

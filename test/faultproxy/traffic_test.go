@@ -135,11 +135,15 @@ func TestASlowNetworkTakesItsTimeInEachDirection(t *testing.T) {
 		t.Errorf("it took %v", took)
 	}
 	mend()
-	begin = time.Now()
-	l.say("and again")
-	l.hear("and again")
-	if took := time.Since(begin); took > 150*time.Millisecond {
-		t.Errorf("mended, it took %v", took)
+	quickest := time.Hour
+	for range 5 { // other tests run beside this one
+		begin = time.Now()
+		l.say("and again")
+		l.hear("and again")
+		quickest = min(quickest, time.Since(begin))
+	}
+	if quickest > 150*time.Millisecond {
+		t.Errorf("mended, it took %v", quickest)
 	}
 }
 

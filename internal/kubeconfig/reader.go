@@ -1,0 +1,57 @@
+package kubeconfig
+
+import (
+	"crypto/sha256"
+
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
+)
+
+// Reader reads kubeconfigs for whoever looks at the same ones again and again: a file is read each time, and parsed only when
+// its bytes have changed, since parsing YAML takes many times as long. What stood in a file that cannot be read any more is
+// forgotten. The zero value is ready. It is not for several goroutines at once.
+type Reader struct{ parsed map[string]parsed }
+
+// parsed is what a file says in its current context, and the sum of the bytes that say so.
+type parsed struct {
+	sum     [sha256.Size]byte
+	cluster *clientcmdapi.Cluster
+	user    *clientcmdapi.AuthInfo
+	err     error
+}
+
+func (r *Reader) read(path string) (durable.File, error) {
+	file, err := durable.ReadTrusted(path, maxSize)
+	if err != nil {
+		delete(r.parsed, path)
+	}
+	return file, err
+}
+
+// current is the function of that name, with its answers remembered; each caller gets copies of his own.
+func (r *Reader) current(path string, data []byte) (*clientcmdapi.Cluster, *clientcmdapi.AuthInfo, error) {
+	sum := sha256.Sum256(data)
+	last, known := r.parsed[path]
+	if !known || last.sum != sum {
+		last = parsed{sum: sum}
+		last.cluster, last.user, last.err = current(path, data)
+		if r.parsed == nil {
+			r.parsed = map[string]parsed{}
+		}
+		r.parsed[path] = last
+	}
+	return last.cluster.DeepCopy(), last.user.DeepCopy(), last.err
+}
+
+// LoadBootstrap reads the bootstrap kubeconfig at path, once; see [Reader.LoadBootstrap].
+func LoadBootstrap(path string) (*Bootstrap, error) { return new(Reader).LoadBootstrap(path) }
+
+// LoadKubelet reads the kubelet's kubeconfig at path, once; see [Reader.LoadKubelet].
+func LoadKubelet(path string) (*Kubelet, error) { return new(Reader).LoadKubelet(path) }
+
+// Named returns the files that the kubeconfig at path names, once; see [Reader.Named].
+func Named(path string) []string { return new(Reader).Named(path) }
+
+// Aside returns the files of the bootstrap kubeconfig at path that lie aside, once; see [Reader.Aside].
+func Aside(path string) []string { return new(Reader).Aside(path) }
