@@ -47,6 +47,8 @@ const maxSize = 1 << 20
 type Dir struct {
 	Path string
 	Disk durable.Disk
+	// Known is what Read and Older remember; nil: nothing.
+	Known *Known
 }
 
 // Current returns the path of the link to the pair in use.
@@ -101,7 +103,7 @@ func (d Dir) check() error {
 		return err
 	}
 	if err := unix.Access(d.Path, unix.W_OK|unix.X_OK); err != nil {
-		return fmt.Errorf("%s is not writable: %w; the agent runs as root, and its unit needs the folder in ReadWritePaths=", d.Path, err)
+		return fmt.Errorf("%s is not writable: %w", d.Path, durable.WithRemedy(d.Disk.Explain(d.Path, err)))
 	}
 	return nil
 }

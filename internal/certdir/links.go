@@ -255,14 +255,7 @@ func (d Dir) copyServing() error {
 	if err := d.FinishServing(); err != nil { // both names, so that a crash in between is one that RepairLinks knows
 		return err
 	}
-	names := d.servingNames()
-	cert, key := splitPair(pair.PEM)
-	for i, content := range [][]byte{cert, key} {
-		if err := d.Disk.WriteFile(names[i], content, 0o600); err != nil {
-			return err
-		}
-	}
-	return nil
+	return d.writeNames(splitPair(pair.PEM))
 }
 
 // copied returns the pair of which the kubelet's own names are copies, if that is the current one or there is no current one: what

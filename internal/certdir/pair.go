@@ -32,7 +32,7 @@ type Pair struct {
 var ErrNoPair = errors.New("no certificate")
 
 // Read returns the pair in use. [ErrNoPair]: there is none; any other error says what is wrong with the one that is there.
-func (d Dir) Read(kind Kind) (*Pair, error) { return readPair(d.Current(kind)) }
+func (d Dir) Read(kind Kind) (*Pair, error) { return d.Known.read(d.Current(kind)) }
 
 // danglingError is a current link whose file is gone.
 type danglingError string
@@ -45,7 +45,9 @@ func (e danglingError) Is(target error) bool { return target == fs.ErrNotExist }
 // Gone says whether err, of Read, means that there is no pair, and not that the one which is there is of no use.
 func Gone(err error) bool { return errors.Is(err, ErrNoPair) || errors.Is(err, fs.ErrNotExist) }
 
-func readPair(path string) (*Pair, error) {
+func readPair(path string) (*Pair, error) { return (*Known)(nil).read(path) }
+
+func (k *Known) read(path string) (*Pair, error) {
 	real, err := filepath.EvalSymlinks(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if target, linkErr := os.Readlink(path); linkErr == nil {
@@ -60,7 +62,7 @@ func readPair(path string) (*Pair, error) {
 	if err != nil {
 		return nil, err
 	}
-	pair, err := ParsePair(file.Data)
+	pair, err := k.parse(file.Data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", real, err)
 	}
@@ -105,7 +107,7 @@ func (d Dir) Older(kind Kind) []*Pair {
 		if real, err := filepath.EvalSymlinks(path); err != nil || real == current {
 			continue
 		}
-		if pair, err := readPair(path); err == nil {
+		if pair, err := d.Known.read(path); err == nil {
 			older = append(older, pair)
 		}
 	}

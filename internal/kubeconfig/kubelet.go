@@ -63,12 +63,12 @@ func (k Kubelet) Render() ([]byte, error) {
 
 // LoadKubelet reads the kubelet's kubeconfig at path. An error that wraps [io/fs.ErrNotExist] means that the file, or the
 // CA that it names, is not there.
-func LoadKubelet(path string) (*Kubelet, error) {
-	file, err := durable.ReadTrusted(path, maxSize)
+func (r *Reader) LoadKubelet(path string) (*Kubelet, error) {
+	file, err := r.read(path)
 	if err != nil {
 		return nil, fmt.Errorf("kubelet kubeconfig: %w", err)
 	}
-	cluster, user, err := current(path, file.Data)
+	cluster, user, err := r.current(path, file.Data)
 	if err != nil {
 		return nil, fmt.Errorf("kubelet kubeconfig %s: %w", path, err)
 	}
@@ -103,15 +103,24 @@ func WriteKubelet(disk durable.Disk, path string, k Kubelet) (changed bool, err 
 	return true, disk.WriteFile(path, data, 0o600)
 }
 
-// sweepTemps removes the temporary files that were to become path: it lies in no folder that is swept otherwise, and only the
-// agent that holds the cert-dir writes it. They hold no secret, so one that cannot be removed stops nothing.
+// sweepTemps removes what [Temps] finds: it lies in no folder that is swept otherwise, and only the agent that holds the cert-dir
+// writes it. It holds no secret, so what cannot be removed stops nothing.
 func sweepTemps(disk durable.Disk, path string) {
+	for _, temp := range Temps(path) {
+		_ = disk.Remove(temp)
+	}
+}
+
+// Temps returns the temporary files that were to become path, as a crash leaves them.
+func Temps(path string) []string {
+	var temps []string
 	entries, _ := os.ReadDir(filepath.Dir(path))
 	for _, entry := range entries {
 		name := strings.TrimSuffix(entry.Name(), filepath.Ext(entry.Name()))
 		meant := strings.TrimSuffix(name, filepath.Ext(name))
 		if durable.IsTemp(entry.Name()) && meant == "."+filepath.Base(path) && entry.Type().IsRegular() {
-			_ = disk.Remove(filepath.Join(filepath.Dir(path), entry.Name()))
+			temps = append(temps, filepath.Join(filepath.Dir(path), entry.Name()))
 		}
 	}
+	return temps
 }
