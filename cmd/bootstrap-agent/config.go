@@ -9,6 +9,7 @@ import (
 	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/config"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/kubeconfig"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/unit"
 )
 
 func configCommand() *cobra.Command {
@@ -21,20 +22,33 @@ func configCommand() *cobra.Command {
 }
 
 func configCheckCommand() *cobra.Command {
-	load := settings{}
+	load, systemd := settings{}, false
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check flags, configuration file, cert-dir and bootstrap kubeconfig; changes nothing, asks nobody",
-		Args:  cobra.NoArgs,
+		Long: `Check flags, configuration file, cert-dir and bootstrap kubeconfig. Changes nothing, asks nobody.
+
+With --systemd: print what the configuration needs of the systemd unit besides what it has, as a drop-in:
+bootstrap-agent config check --systemd > ` + unit.DropIn + `
+
+Exit codes: 0 well, or no bootstrap kubeconfig there; 2 usage, configuration, cert-dir or a bad bootstrap kubeconfig.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := load.config()
 			if err != nil {
 				return err
 			}
+			path := kubeconfig.Where(cfg.BootstrapKubeconfig, cfg.CredentialsDirectory)
+			if systemd {
+				needs := unit.NeedsOf(cfg, kubeconfig.Named(path)...)
+				needs.Exec = kubeconfig.Plugin(path)
+				fmt.Fprint(cmd.OutOrStdout(), needs.Text())
+				return nil
+			}
 			if err := (certdir.Dir{Path: cfg.CertDir}).Check(); err != nil {
 				return usage(fmt.Errorf("cert-dir: %w", err))
 			}
-			bootstrap, err := kubeconfig.LoadBootstrap(cfg.BootstrapKubeconfig)
+			bootstrap, err := kubeconfig.LoadBootstrap(path)
 			switch {
 			case errors.Is(err, kubeconfig.ErrNoCredential):
 				fmt.Fprintf(cmd.OutOrStdout(), "configuration: ok\nbootstrap kubeconfig: %v\n", err)
@@ -42,10 +56,19 @@ func configCheckCommand() *cobra.Command {
 			case err != nil:
 				return usage(err)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "configuration: ok\nbootstrap kubeconfig: ok, %s for %s\n", bootstrap.Source, bootstrap.Endpoint.Server)
+			fmt.Fprintf(cmd.OutOrStdout(), "configuration: ok\nbootstrap kubeconfig: ok, %s for %s%s\n", bootstrap.Source, bootstrap.Endpoint.Server, whence(cfg, path))
 			return nil
 		},
 	}
 	load.bind(cmd, config.Bind)
+	cmd.Flags().BoolVar(&systemd, "systemd", false, "print the drop-in for the systemd unit that this configuration needs, and check nothing else")
 	return cmd
+}
+
+// whence names the file of a bootstrap kubeconfig that is not where the settings say.
+func whence(cfg config.Config, path string) string {
+	if path == cfg.BootstrapKubeconfig {
+		return ""
+	}
+	return fmt.Sprintf(" (the systemd credential %s; a file at %s wins)", path, cfg.BootstrapKubeconfig)
 }

@@ -25,7 +25,7 @@ func main() {
 
 func run() int {
 	if err := keepMemoryPrivate(); err != nil {
-		fmt.Fprintln(os.Stderr, "bootstrap-agent:", err)
+		complain(os.Stderr, os.Getenv("JOURNAL_STREAM"), err)
 		return 1
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
@@ -39,7 +39,7 @@ func run() int {
 		exit = &agent.ExitError{Code: 2, Err: err} // cobra's own: an unknown command or flag
 	}
 	if exit.Err != nil {
-		fmt.Fprintln(os.Stderr, "bootstrap-agent:", exit.Err)
+		complain(os.Stderr, os.Getenv("JOURNAL_STREAM"), exit.Err)
 	}
 	return exit.Code
 }
@@ -66,7 +66,7 @@ func root() *cobra.Command {
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(runCommand(), statusCommand(), rotateCommand(), configCommand(), versionCommand())
+	cmd.AddCommand(runCommand(), statusCommand(), waitCommand(), rotateCommand(), resetCommand(), configCommand(), versionCommand())
 	return cmd
 }
 

@@ -15,6 +15,9 @@ import (
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/agent"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/config"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/node"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/unit"
 )
 
 func runCommand() *cobra.Command {
@@ -34,6 +37,7 @@ configuration or a bad bootstrap kubeconfig.`,
 			if err != nil {
 				return err
 			}
+			cfg.CredentialsDirectory = os.Getenv(credentialsDirectory) // the unit's own, and no other
 			log := newLogger(cfg)
 			klog.SetSlogLogger(log)      // client-go's own words, of exec plugins for example
 			stdlog.SetOutput(io.Discard) // HTTP/2's: a line for every frame that it does not know, as many as a server likes to send
@@ -42,10 +46,9 @@ configuration or a bad bootstrap kubeconfig.`,
 				log.Warn("the watchdog of the service manager is not fed", "err", err)
 			}
 			return agent.New(agent.Options{
-				Config: cfg, Clock: clock.RealClock{}, Log: log, UserAgent: userAgent(),
+				Config: cfg, Disk: diskOf(cfg), Clock: clock.RealClock{}, Log: log, UserAgent: userAgent(),
 				Notify: notify(log), WatchdogEvery: watchdog,
-				CredentialsDirectory: os.Getenv("CREDENTIALS_DIRECTORY"),
-				RuntimeDirectory:     firstOf(os.Getenv("RUNTIME_DIRECTORY")),
+				RuntimeDirectory: firstOf(os.Getenv("RUNTIME_DIRECTORY")), Proc: node.Proc,
 			}).Run(cmd.Context())
 		},
 	}
@@ -64,19 +67,16 @@ func notify(log *slog.Logger) func(string) {
 	}
 }
 
+// diskOf is the file system, with what to do where systemd has made it read-only for the agent.
+func diskOf(cfg config.Config) durable.Disk {
+	if os.Getenv("INVOCATION_ID") == "" && os.Getenv("NOTIFY_SOCKET") == "" {
+		return durable.Disk{}
+	}
+	return durable.Disk{ReadOnly: unit.Remedy(cfg)}
+}
+
 // firstOf returns the first of systemd's folders, of which the unit may have several.
 func firstOf(folders string) string {
 	first, _, _ := strings.Cut(folders, ":")
 	return first
-}
-
-// newLogger writes to standard error, which systemd puts into the journal.
-func newLogger(cfg config.Config) *slog.Logger {
-	var level slog.LevelVar
-	_ = level.UnmarshalText([]byte(cfg.LogLevel)) // checked with the rest of the configuration
-	options := &slog.HandlerOptions{Level: &level}
-	if cfg.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, options))
-	}
-	return slog.New(slog.NewTextHandler(os.Stderr, options))
 }

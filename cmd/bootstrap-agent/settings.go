@@ -1,6 +1,9 @@
 package main
 
 import (
+	"cmp"
+	"os"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -18,6 +21,7 @@ func (s *settings) bind(cmd *cobra.Command, bind func(*pflag.FlagSet, *config.Co
 	cmd.Flags().StringVar(&s.file, "config", "", "configuration file (default "+config.DefaultFile+", if it is there)")
 	defaults := config.Default()
 	bind(cmd.Flags(), &defaults)
+	completeSettings(cmd)
 	s.given = cmd.Flags()
 }
 
@@ -26,5 +30,13 @@ func (s *settings) config() (config.Config, error) {
 	if err != nil {
 		return config.Config{}, usage(err)
 	}
+	cfg.CredentialsDirectory = cmp.Or(os.Getenv(credentialsDirectory), unitCredentials)
 	return cfg, nil
 }
+
+// credentialsDirectory is the variable in which systemd tells a service where its credentials are; unitCredentials is where those
+// of the agent's unit are, for the commands that a person runs.
+const (
+	credentialsDirectory = "CREDENTIALS_DIRECTORY"
+	unitCredentials      = "/run/credentials/bootstrap-agent.service"
+)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/agent"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/config"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/node"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
 )
 
@@ -17,10 +18,11 @@ func statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show the node's certificates, what is planned and what is waited for; reads files only",
-		Long: `Show the node's certificates, what is planned and what is waited for. Reads files only, asks nobody.
+		Long: `Show the node's certificates, what is planned and what is waited for, and what does not go with what a running kubelet
+was told. Reads files only, asks nobody.
 
 Exit codes: 0 well, 1 something is missing that may come by itself, 2 usage or configuration, 3 a person must act,
-4 attention (a placeholder in use, a rotation due, a credential left behind).`,
+4 attention (a placeholder in use, a rotation due, a credential left behind, a kubelet that was told otherwise).`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := load.config()
@@ -28,7 +30,9 @@ Exit codes: 0 well, 1 something is missing that may come by itself, 2 usage or c
 				return err
 			}
 			now := clock.RealClock{}.Now()
-			report := status.Observe(cfg, now).Report(cfg)
+			observed := status.Observe(cfg, now)
+			observed.Kubelets, _ = node.Kubelets(node.Proc) // where they cannot be looked for, nothing is said about them
+			report := observed.Report(cfg)
 			switch output {
 			case "text":
 				err = report.WriteText(cmd.OutOrStdout(), now)
@@ -47,5 +51,6 @@ Exit codes: 0 well, 1 something is missing that may come by itself, 2 usage or c
 	}
 	load.bind(cmd, config.Bind)
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	complete(cmd, "output", "text", "json")
 	return cmd
 }

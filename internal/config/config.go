@@ -43,6 +43,10 @@ type Config struct {
 	LogLevel                 string          `json:"logLevel,omitempty" flag:"log-level" usage:"debug, info, warn or error"`
 	Once                     bool            `json:"once,omitempty" flag:"once" usage:"end when the node has its certificates; nothing is rotated afterwards"`
 	Timeout                  metav1.Duration `json:"timeout,omitempty" flag:"timeout" usage:"with --once: how long to try (default 10m0s)"`
+
+	// CredentialsDirectory is where systemd has put the credentials of the agent's unit ($CREDENTIALS_DIRECTORY); empty: nowhere. It is no
+	// setting but a part of the surroundings, for whoever reads the files that the settings name.
+	CredentialsDirectory string `json:"-"`
 }
 
 // onceTimeout is the timeout of run --once when none is given.

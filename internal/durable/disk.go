@@ -40,6 +40,9 @@ type Disk struct {
 	// Before, when set, is told of each change before it is made; an error stops it and is returned in its place.
 	// Tests record with it, and break things.
 	Before func(Op) error
+	// ReadOnly, when set, says what a person can do when path cannot be made, since its file system is read-only or its folder missing;
+	// empty: what is usual.
+	ReadOnly func(path string) string
 }
 
 const tempSuffix = ".tmp"
@@ -154,6 +157,9 @@ func (d Disk) create(path string, data []byte, mode fs.FileMode, modified time.T
 		f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 		return err
 	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return d.missing(path, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -181,10 +187,11 @@ func (d Disk) rename(from, path string) error {
 	return d.do(Op{Call: "rename", Path: path, From: from}, func() error { return os.Rename(from, path) })
 }
 
-// discard takes a temporary file away after a failure. What it cannot remove is swept at the next start.
+// discard takes a temporary file away after a failure. What it cannot remove is swept at the next start; that the file system is
+// read-only was said by what failed.
 func (d Disk) discard(tmp string) error {
 	err := d.do(Op{Call: "unlink", Path: tmp}, func() error { return os.Remove(tmp) })
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EROFS) {
 		return nil
 	}
 	return err
@@ -222,8 +229,8 @@ func (d Disk) SyncWay(path string) error {
 func (d Disk) do(op Op, call func() error) error {
 	if d.Before != nil {
 		if err := d.Before(op); err != nil {
-			return err
+			return d.Explain(op.Path, err)
 		}
 	}
-	return call()
+	return d.Explain(op.Path, call())
 }

@@ -1,8 +1,10 @@
 package durable
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"syscall"
 )
 
@@ -26,8 +28,41 @@ var remedies = map[syscall.Errno]string{
 	syscall.ENOTEMPTY: "a folder stands there, with files in it; move it away",
 }
 
+// explained is an error of the kernel's with a better remedy than it usually has.
+type explained struct {
+	error
+	remedy string
+}
+
+// Unwrap returns the kernel's error.
+func (e *explained) Unwrap() error { return e.error }
+
+// missing is for a file that cannot be made, since its folder is not there.
+func (d Disk) missing(path string, err error) error {
+	remedy := "make the folder " + filepath.Dir(path)
+	if d.ReadOnly != nil {
+		remedy = cmp.Or(d.ReadOnly(path), remedy) // once it is there, it would be read-only
+	}
+	return &explained{err, remedy}
+}
+
+// Explain gives an error about path, that its file system is read-only, the remedy that d.ReadOnly knows, if it does. Errors of d's
+// own changes have it.
+func (d Disk) Explain(path string, err error) error {
+	if d.ReadOnly == nil || !errors.Is(err, syscall.EROFS) {
+		return err
+	}
+	if remedy := d.ReadOnly(path); remedy != "" {
+		return &explained{err, remedy}
+	}
+	return err
+}
+
 // Remedy is what a person can do about an error of the kernel's, in a few words; empty when there is nothing to say.
 func Remedy(err error) string {
+	if better, ok := errors.AsType[*explained](err); ok {
+		return better.remedy
+	}
 	var errno syscall.Errno
 	if !errors.As(err, &errno) {
 		return ""

@@ -68,8 +68,8 @@ func (b *Bootstrap) Fingerprint() string {
 
 // LoadBootstrap reads the bootstrap kubeconfig at path. An error that wraps [ErrNoCredential] means that there is none; any
 // other names the file, the field and the remedy. Files are read once: what is returned is what was judged.
-func LoadBootstrap(path string) (*Bootstrap, error) {
-	file, err := durable.ReadTrusted(path, maxSize)
+func (r *Reader) LoadBootstrap(path string) (*Bootstrap, error) {
+	file, err := r.read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s does not exist", ErrNoCredential, path)
 	}
@@ -77,21 +77,17 @@ func LoadBootstrap(path string) (*Bootstrap, error) {
 		return nil, fmt.Errorf("bootstrap kubeconfig: %w", err)
 	}
 	b := &Bootstrap{Path: path, Mode: file.Info.Mode().Perm(), used: map[string][]byte{path: file.Data}}
-	if err := b.parse(file.Data); err != nil {
+	cluster, user, err := r.current(path, file.Data)
+	if err == nil {
+		b.Endpoint, err = endpointOf(cluster)
+	}
+	if err == nil {
+		err = b.readCredential(user)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("bootstrap kubeconfig %s: %w", path, err)
 	}
 	return b, nil
-}
-
-func (b *Bootstrap) parse(data []byte) error {
-	cluster, user, err := current(b.Path, data)
-	if err != nil {
-		return err
-	}
-	if b.Endpoint, err = endpointOf(cluster); err != nil {
-		return err
-	}
-	return b.readCredential(user)
 }
 
 // current returns the cluster and the user of the current context, with relative paths resolved against the file's folder.
@@ -129,12 +125,12 @@ func current(path string, data []byte) (*clientcmdapi.Cluster, *clientcmdapi.Aut
 }
 
 // Named returns the files that the kubeconfig at path names in its current context, as far as it can be read. They need not be there.
-func Named(path string) []string {
-	file, err := durable.ReadTrusted(path, maxSize)
+func (r *Reader) Named(path string) []string {
+	file, err := r.read(path)
 	if err != nil {
 		return nil
 	}
-	cluster, user, err := current(path, file.Data)
+	cluster, user, err := r.current(path, file.Data)
 	if err != nil {
 		return nil
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
 )
 
 // bearerToken is what RFC 6750 lets a bearer token consist of; anything else breaks the header.
@@ -117,6 +119,19 @@ func (b *Bootstrap) readCertificate(user *clientcmdapi.AuthInfo) error {
 	}
 	b.Credential.CertificatePEM = certificate
 	return nil
+}
+
+// Plugin returns the exec credential plugin that the kubeconfig at path names in its current context; empty: none, as far as it can be read.
+func Plugin(path string) string {
+	file, err := durable.ReadTrusted(path, maxSize)
+	if err != nil {
+		return ""
+	}
+	_, user, err := current(path, file.Data)
+	if err != nil || user.Exec == nil {
+		return ""
+	}
+	return user.Exec.Command
 }
 
 func checkExec(exec *clientcmdapi.ExecConfig) error {

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -42,7 +41,7 @@ type Disposed struct {
 // is still there because the file system would not let it go; trying again later may help.
 func (b *Bootstrap) Dispose(disk durable.Disk, credentialsDirectory string) (Disposed, error) {
 	secret := cmp.Or(b.SecretFile, b.Path)
-	if credentialsDirectory != "" && strings.HasPrefix(secret, strings.TrimSuffix(credentialsDirectory, "/")+"/") {
+	if IsSystemdCredential(secret, credentialsDirectory) {
 		return Disposed{Kept, secret, "it is a systemd credential, which only its source can remove (LoadCredential= of the unit)"}, nil
 	}
 	switch b.Source {
@@ -221,10 +220,10 @@ func PutBack(disk durable.Disk, path string) error {
 
 // Aside returns the files, of the bootstrap kubeconfig at path, the tokenFile that it names and what links there lead to, that
 // lie aside. What lies so in another folder is not ours.
-func Aside(path string) []string {
+func (r *Reader) Aside(path string) []string {
 	candidates := []string{path}
-	if file, err := durable.ReadTrusted(path, maxSize); err == nil {
-		if _, user, err := current(path, file.Data); err == nil && inFolder(filepath.Dir(path), user.TokenFile) {
+	if file, err := r.read(path); err == nil {
+		if _, user, err := r.current(path, file.Data); err == nil && inFolder(filepath.Dir(path), user.TokenFile) {
 			candidates = append(candidates, user.TokenFile)
 		}
 	}

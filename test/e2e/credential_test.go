@@ -88,7 +88,7 @@ var credentials = []credential{
 		name:    "a credential of systemd's",
 		prepare: (*node).secretToken,
 		kept:    []string{bootstrapName}, says: "it is a systemd credential, which only its source can remove",
-		env: []string{"CREDENTIALS_DIRECTORY=."}, status: 4,
+		env: []string{"CREDENTIALS_DIRECTORY=."},
 	},
 	{
 		name:    "a token that is to be kept",
@@ -106,11 +106,11 @@ func TestEveryKindOfCredentialBecomesBothCertificatesAndIsDisposedOf(t *testing.
 			n.flags = append(n.flags, c.args...)
 			n.bootstrap(c.prepare(n))
 			n.approveServing(0)
-			n.expect(n.onceIn(c.env), 0, c.says)
+			n.expect(n.in(c.env, "run", "--once"), 0, c.says)
 			n.assertDisposed(c)
-			n.expect(n.onceIn(c.env), 0)
+			n.expect(n.in(c.env, "run", "--once"), 0)
 			n.assertDisposed(c)
-			n.expect(n.run([]string{"status"}), c.status)
+			n.expect(n.in(c.env, "status"), c.status)
 		})
 	}
 }
@@ -133,12 +133,12 @@ func (n *node) assertDisposed(c credential) {
 	}
 }
 
-// onceIn is run --once with further environment variables; a folder named "." is the node's.
-func (n *node) onceIn(env []string) result {
+// in runs a command with further environment variables; a folder named "." is the node's.
+func (n *node) in(env []string, command ...string) result {
 	n.t.Helper()
 	ctx, cancel := context.WithCancel(n.t.Context())
 	defer cancel()
-	c := n.command(ctx, []string{"run", "--once"})
+	c := n.command(ctx, command)
 	c.Env = c.Environ()
 	if slices.Contains(env, "CREDENTIALS_DIRECTORY=.") {
 		c.Env = append(c.Env, "CREDENTIALS_DIRECTORY="+n.dir)

@@ -42,6 +42,14 @@ var fates = map[string]fated{
 		n.flags = append(n.flags, "--keep-bootstrap-kubeconfig")
 		return nil, []string{bootstrapName}
 	},
+	"systemd-default": func(n *node) (gone, stay []string) {
+		n.bootstrap(n.secretToken())
+		return nil, n.asSystemdCredentials(bootstrapName)
+	},
+	"systemd-both": func(n *node) (gone, stay []string) {
+		tokenFileAt("token", "")(n)
+		return nil, n.asSystemdCredentials("token", bootstrapName)
+	},
 	"systemd-credential": func(n *node) (gone, stay []string) {
 		n.bootstrap(n.secretToken())
 		n.through = []string{"/usr/bin/env", "CREDENTIALS_DIRECTORY=" + n.dir}
@@ -122,6 +130,18 @@ func tokenFileAt(name, goes string) fated {
 		}
 		return nil, []string{name, bootstrapName}
 	}
+}
+
+// asSystemdCredentials moves files to where systemd gives the agent its credentials, and returns their names there.
+func (n *node) asSystemdCredentials(names ...string) (moved []string) {
+	n.t.Helper()
+	must(n.t, os.MkdirAll(n.path("credentials"), 0o700))
+	for _, name := range names {
+		moved = append(moved, filepath.Join("credentials", name))
+		must(n.t, os.Rename(n.path(name), n.path("credentials", name)))
+	}
+	n.through = []string{"/usr/bin/env", "CREDENTIALS_DIRECTORY=" + n.path("credentials")}
+	return moved
 }
 
 // linkTo moves a file and leaves a link in its place.

@@ -38,6 +38,7 @@ const (
 	deletedText = "deleted the used bootstrap credential"
 	stuckText   = "the used bootstrap credential is still on the disk"
 	stuck       = "make the file system let it go, or remove the file; the agent tries again every hour"
+	systemdText = "it is a systemd credential, which only its source can remove"
 	byHand      = "remove the file if nothing else needs it"
 )
 
@@ -51,8 +52,10 @@ var Fates = []Fate{
 
 	{"exec-plugin", "`exec`", Kept, "INFO", "an exec plugin is no secret", well, ""},
 	{"keep", "any, with `--keep-bootstrap-kubeconfig`", Kept, "", "", well, ""},
-	{"systemd-credential", "below `$CREDENTIALS_DIRECTORY`", Kept, "INFO", "it is a systemd credential, which only its source can remove", attention, "remove it from the unit's `LoadCredential=`, and its source"},
-	{"systemd-token-file", "`tokenFile` below `$CREDENTIALS_DIRECTORY`", Kept, "INFO", "it is a systemd credential, which only its source can remove", attention, "as above"},
+	{"systemd-default", "the systemd credential `bootstrap.kubeconfig`, with no file at `--bootstrap-kubeconfig`", Kept, "INFO", systemdText, well, "remove it from the unit's `LoadCredential=`, and its source"},
+	{"systemd-credential", "`--bootstrap-kubeconfig` names a file below `$CREDENTIALS_DIRECTORY`", Kept, "INFO", systemdText, well, "as above"},
+	{"systemd-token-file", "`tokenFile` below `$CREDENTIALS_DIRECTORY`", Kept, "INFO", systemdText, well, "as above"},
+	{"systemd-both", "`tokenFile: token` in the systemd credential `bootstrap.kubeconfig`, which is another one", Kept, "INFO", systemdText, well, "as above"},
 
 	{"key-by-path", "`client-key`, a file", Stays, "WARN", "a client key given by path is not ours to delete", attention, byHand},
 	{"token-file-elsewhere", "`tokenFile` in another folder", Stays, "WARN", "a tokenFile outside the kubeconfig's folder is not ours to delete", attention, byHand},

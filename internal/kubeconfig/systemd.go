@@ -1,0 +1,43 @@
+package kubeconfig
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// SystemdCredential is the name of the systemd credential that holds a bootstrap kubeconfig, as in
+// LoadCredential=bootstrap.kubeconfig:/path (systemd.exec(5)).
+const SystemdCredential = "bootstrap.kubeconfig"
+
+// systemdCredentials is where systemd puts the credentials of all units, each into a folder of its name.
+const systemdCredentials = "/run/credentials"
+
+// Where returns the file that is the bootstrap kubeconfig now: path, or the systemd credential in credentialsDirectory when
+// nothing is at path, nor aside. A file that a person puts at path always wins, and what cannot be looked at counts as there.
+func Where(path, credentialsDirectory string) string {
+	if credentialsDirectory == "" || !absent(path) || !absent(AsideName(path)) {
+		return path
+	}
+	credential := filepath.Join(credentialsDirectory, SystemdCredential)
+	if _, err := os.Lstat(credential); err != nil {
+		return path
+	}
+	return credential
+}
+
+func absent(path string) bool {
+	_, err := os.Lstat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// IsSystemdCredential says whether path lies among systemd's credentials: those of this unit in credentialsDirectory, or those of
+// any. Only their source can change or remove them.
+func IsSystemdCredential(path, credentialsDirectory string) bool {
+	below := func(folder string) bool {
+		return folder != "" && strings.HasPrefix(filepath.Clean(path), strings.TrimSuffix(folder, "/")+"/")
+	}
+	return below(credentialsDirectory) || below(systemdCredentials)
+}
