@@ -39,11 +39,11 @@ type Options struct {
 	WatchdogEvery time.Duration
 	// UserAgent appears in the API server's audit log.
 	UserAgent string
-	// CredentialsDirectory is systemd's $CREDENTIALS_DIRECTORY.
-	CredentialsDirectory string
 	// RuntimeDirectory is systemd's $RUNTIME_DIRECTORY, a folder that lasts for a boot; empty: what an earlier process of this boot did is
 	// not known.
 	RuntimeDirectory string
+	// Proc is where running kubelets are looked for, [node.Proc]; empty: nowhere.
+	Proc string
 }
 
 // Agent keeps the certificates of one node. Make one with [New], and call Run once.
@@ -60,6 +60,7 @@ type Agent struct {
 	addresses  addressMemory
 	registered registeredMemory
 	served     servedMemory
+	kubelets   kubeletsMemory
 	identity   *identity
 	keep       keepsake
 	files      memory // of what is written again
@@ -70,6 +71,7 @@ type Agent struct {
 	noted      struct{ server, local time.Time } // the API server's time at a local one
 	stages     stages
 	said       map[string]string
+	observer   status.Observer
 	observed   string // the stamp of what was last looked at
 
 	tasks  sync.WaitGroup
@@ -167,6 +169,7 @@ func (a *Agent) loop(ctx context.Context) error {
 		o := a.observe()
 		a.noticeCredential(o)
 		for a.act(ctx, o) {
+			a.stages.alive(a) // a slow disk is no hang, as long as each step has an end
 			o = a.observe()
 		}
 		a.keepLock()
@@ -204,6 +207,7 @@ func (a *Agent) act(ctx context.Context, o status.Observed) bool {
 	serving := a.actServing(ctx, o)
 	credential := a.actCredential(ctx, o)
 	a.actServed(ctx, o)
+	a.findKubelets(ctx, o)
 	return serving || credential
 }
 
@@ -219,8 +223,9 @@ func (a *Agent) stop(context.Context) error {
 
 func (a *Agent) observe() status.Observed {
 	a.observed = a.stamp() // before it is read: what changes meanwhile is looked at again
-	o := status.Observe(a.cfg, a.Clock.Now())
+	o := a.observer.Observe(a.cfg, a.Clock.Now())
 	a.client.noteMismatch(o.ForOtherNode(), o.Now)
+	o.Kubelets = a.kubelets.found
 	a.noteLosses(&o)
 	a.client.compareWish(o.Client.Pending, a.clientAim(o).wish, o.Now)
 	a.serving.compareWish(o.Serving.Pending, a.servingWish(o), o.Now)

@@ -30,6 +30,8 @@ type aim struct {
 	started bool
 	// lacksNow: the certificate lacks a wanted name; lacks: it has for long enough (serving).
 	lacksNow, lacks bool
+	// lookingUp: the node's address is looked up for the first time, which takes [addressLookup] at most (serving).
+	lookingUp bool
 }
 
 func (a *Agent) clientAim(o status.Observed) aim {
@@ -52,6 +54,8 @@ func (a *Agent) servingAim(o status.Observed) aim {
 		rotates:  a.cfg.RotateServerCertificates && !a.cfg.Once,
 		lacksNow: wish != nil && o.Serving.Pair != nil && len(lacking(o.Serving.Pair.Leaf, wish)) > 0,
 		lacks:    a.serving.lacksLong(o.Now),
+
+		lookingUp: a.addresses.running && !a.addresses.known && a.addresses.failures == 0,
 	}
 }
 

@@ -44,7 +44,11 @@ func (a *Agent) completeClientCA(o status.Observed) bool {
 
 func (a *Agent) restoreClientCA(o status.Observed) bool {
 	return a.disk(&a.client, "store the CA of the kubelet's clients", func() error {
-		a.log.Warn("the CA of the kubelet's clients was missing or of no use, and is the one of the kubelet's kubeconfig again", "file", a.dir.ClientCA())
+		if o.ServerCA == nil { // and nothing else of ours is there: it was the kubelet that bootstrapped this node
+			a.log.Info("took over the identity that the kubelet has; its clients are those of the CA in its kubeconfig", "kubeconfig", a.cfg.Kubeconfig, "file", a.dir.ClientCA())
+		} else {
+			a.log.Warn("the CA of the kubelet's clients was missing or of no use, and is the one of the kubelet's kubeconfig again", "file", a.dir.ClientCA())
+		}
 		return a.dir.WriteCA(a.dir.ClientCA(), o.Kubelet.Endpoint.CA)
 	})
 }

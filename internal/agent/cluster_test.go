@@ -196,7 +196,7 @@ func TestWhatStaysOfACredentialIsSaidOnceAndLeftAlone(t *testing.T) {
 	}{
 		{"deleted", func(*Agent, string) error { return nil }, false, true, 0},
 		{"it has another name", func(_ *Agent, path string) error { return os.Link(path, path+".2") }, true, false, 0},
-		{"it is systemd's", func(a *Agent, path string) error { a.CredentialsDirectory = filepath.Dir(path); return nil }, true, false, 0},
+		{"it is systemd's", func(a *Agent, path string) error { a.cfg.CredentialsDirectory = filepath.Dir(path); return nil }, true, false, 0},
 		{"another one was just put there", func(_ *Agent, path string) error { return os.WriteFile(path, []byte("newer"), 0o600) }, false, true, 0},
 		{"the disk does not let it go", func(a *Agent, _ string) error {
 			a.Disk.Before = func(op durable.Op) error {

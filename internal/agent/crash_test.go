@@ -39,7 +39,7 @@ type joiner struct {
 	mayKeep []string
 	// orphans are how many client pairs earlier lives may have left unfinished, too young to be swept.
 	orphans int
-	log     bytes.Buffer
+	log     lockedBuffer
 }
 
 func newJoiner(t *testing.T, api *apiStandIn, node string, inFile bool) *joiner {

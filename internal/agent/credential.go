@@ -64,7 +64,7 @@ func (a *Agent) dispose(o status.Observed) (changed bool) {
 	if !a.foundSynced(&m.memory) {
 		return false
 	}
-	done, err := o.Bootstrap.Dispose(a.Disk, a.CredentialsDirectory)
+	done, err := o.Bootstrap.Dispose(a.Disk, a.cfg.CredentialsDirectory)
 	if err != nil {
 		m.retryAt = a.Clock.Now().Add(disposeAgain)
 		m.trouble = err.Error()
@@ -92,6 +92,9 @@ func (a *Agent) dispose(o status.Observed) (changed bool) {
 // narrow takes from a bootstrap credential the permissions with which others could read the secret. Where it cannot, it says so
 // once.
 func (a *Agent) narrow(b *kubeconfig.Bootstrap) {
+	if kubeconfig.IsSystemdCredential(b.Path, a.cfg.CredentialsDirectory) {
+		return // who may read it is systemd's
+	}
 	for _, n := range b.Narrow(a.Disk) {
 		about, outcome := "mode of "+n.File, fmt.Sprint(n.Mode, n.Err)
 		switch {
@@ -116,11 +119,27 @@ func (a *Agent) compare(ctx context.Context, o status.Observed) {
 		m.fail(rotate.Forbidden, a.Clock.Now(), 0, err.Error())
 		return
 	}
+	own, differs := a.ownWay(o, pair)
 	a.task(ctx, &m.memory, func(ctx context.Context) func() {
 		defer api.Close()
 		user, err := api.WhoAmI(ctx)
+		if err == nil && differs {
+			if _, ownErr := own.WhoAmI(ctx); ownErr == nil {
+				endpoint = o.Kubelet.Endpoint
+			}
+		}
 		return func() { a.compared(fingerprint, endpoint, user, err) }
 	})
+}
+
+// ownWay returns the node's own way to the API server, which it keeps as long as that leads there, when a systemd credential has
+// another one: the credential is there at every boot, and may be older than the file by which a person changed the way.
+func (a *Agent) ownWay(o status.Observed, pair []byte) (own *apiserver.Client, differs bool) {
+	if !a.fromSystemd(o) || o.Kubelet == nil || sameEndpoint(o.Kubelet.Endpoint, o.Bootstrap.Endpoint) {
+		return nil, false
+	}
+	own, err := a.nodeAPI(pair, pair, o.Kubelet.Endpoint)
+	return own, err == nil
 }
 
 func (a *Agent) compared(fingerprint string, endpoint apiserver.Endpoint, user apiserver.User, err error) {
@@ -134,14 +153,14 @@ func (a *Agent) compared(fingerprint string, endpoint apiserver.Endpoint, user a
 			return
 		}
 		if _, err := kubeconfig.LoadKubelet(a.cfg.Kubeconfig); err != nil { // written and yet of no use: others may write to its folder, say
-			a.notCompared(rotate.Forbidden, err)
+			a.notCompared(o, rotate.Forbidden, err)
 			return
 		}
 		m.succeed()
 		m.sameCluster, m.refusedSince = fingerprint, time.Time{}
 	case err != nil && apiserver.ReasonOf(err) != apiserver.Unauthorized:
 		m.refusedSince = time.Time{} // a refusal counts only as long as nothing else is heard
-		a.notCompared(failureFor(apiserver.ReasonOf(err)), err)
+		a.notCompared(o, failureFor(apiserver.ReasonOf(err)), err)
 	case err != nil:
 		a.refusedThere(o, fingerprint, endpoint, fmt.Errorf("%w: %w", errIdentity, err))
 	default:
@@ -165,16 +184,20 @@ func (a *Agent) refusedThere(o status.Observed, fingerprint string, endpoint api
 	unknown := errors.Is(err, errIdentity)
 	other := elsewhere(o, endpoint)
 	switch {
+	case other && a.fromSystemd(o):
+		a.notCompared(o, rotate.Forbidden, fmt.Errorf("the cluster of the systemd credential does not know this node's identity, which stays: %w; to move "+
+			"the node there: drain it, put the bootstrap kubeconfig at %s, and reboot; to stay: remove the credential (LoadCredential= of the unit)",
+			err, a.cfg.BootstrapKubeconfig))
 	case o.Kubelet == nil, other && a.stages.started, !other && !unknown:
-		a.notCompared(rotate.Forbidden, fmt.Errorf("the cluster of the bootstrap kubeconfig does not know this node's identity: %w; to move the node "+
+		a.notCompared(o, rotate.Forbidden, fmt.Errorf("the cluster of the bootstrap kubeconfig does not know this node's identity: %w; to move the node "+
 			"there: drain it, and reboot, or stop kubelet and bootstrap-agent, remove %s and %s, and start both; to stay: remove %s",
-			err, a.cfg.CertDir, a.cfg.Kubeconfig, a.cfg.BootstrapKubeconfig))
+			err, a.cfg.CertDir, a.cfg.Kubeconfig, o.Bootstrap.Path))
 	case other:
 		a.log.Warn("the bootstrap kubeconfig is for another cluster, and the kubelet has not been started in this boot: the node goes there",
 			"server", endpoint.Server, "err", err)
 		m.replacesBy = fingerprint
 	case now.Sub(m.refusedSince) < identityRefused:
-		a.notCompared(rotate.Forbidden, fmt.Errorf("the node's own cluster does not know its identity: %w; "+
+		a.notCompared(o, rotate.Forbidden, fmt.Errorf("the node's own cluster does not know its identity: %w; "+
 			"if that lasts for %s the bootstrap credential is used for a new one", err, identityRefused))
 	default:
 		a.log.Warn("the node's own cluster does not accept its identity any more: the bootstrap credential is used for a new one",
@@ -184,13 +207,19 @@ func (a *Agent) refusedThere(o status.Observed, fingerprint string, endpoint api
 }
 
 // notCompared says once why the bootstrap kubeconfig stays where it is, and tries again quietly.
-func (a *Agent) notCompared(failure rotate.Failure, err error) {
+func (a *Agent) notCompared(o status.Observed, failure rotate.Failure, err error) {
 	m := &a.credential
 	again := m.trouble == err.Error()
 	m.fail(failure, a.Clock.Now(), apiserver.RetryAfter(err), err.Error())
 	if !again {
-		a.log.Warn("a bootstrap kubeconfig beside a working identity was not touched", "file", a.cfg.BootstrapKubeconfig, "err", err)
+		a.log.Warn("a bootstrap kubeconfig beside a working identity was not touched", "file", o.Bootstrap.Path, "err", err)
 	}
+}
+
+// fromSystemd says whether the bootstrap kubeconfig is a systemd credential. It is there at every boot, so that nobody means by it that
+// the node is to leave the cluster it is in: for that a file is dropped in place.
+func (a *Agent) fromSystemd(o status.Observed) bool {
+	return kubeconfig.IsSystemdCredential(o.Bootstrap.Path, a.cfg.CredentialsDirectory)
 }
 
 // takeOver makes the server and CA of a bootstrap kubeconfig for the same cluster the node's.

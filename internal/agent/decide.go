@@ -118,6 +118,8 @@ func decideServing(o status.Observed, m memory, joining bool, aim aim) step {
 		return waitClient
 	case !c.Usable(o.Now) && c.Older != nil && c.Adopted == nil:
 		return whenDue(useOlder, m, o.Now)
+	case !c.Usable(o.Now) && c.Adopted == nil && aim.lookingUp:
+		return waitAddress // a moment, or the kubelet would begin with a placeholder that lacks the address, and have another one soon
 	case !c.Usable(o.Now) && c.Adopted == nil:
 		return whenDue(placeholder, m, o.Now)
 	case c.Usable(o.Now) && !c.Linked && (c.Adopted == nil || c.Issued()):

@@ -47,6 +47,7 @@ func (a *Agent) reset(o status.Observed) {
 	a.served = servedMemory{memory: memory{generation: a.served.generation}}
 	a.credential = credentialMemory{memory: a.credential.memory}
 	a.keep = keepsake{reset: o.Now, spent: spent}
+	a.observer = status.Observer{} // it remembers keys
 	a.log.Warn("the node's identity was taken away, client certificate and kubeconfig or the whole cert-dir: nothing is written again",
 		"join", a.howToJoin())
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
@@ -35,11 +36,12 @@ func (a *Agent) say(o status.Observed) {
 		{"bootstrap", a.bootstrapLine(o)},
 		{"client", a.clientLine(o)},
 		{"serving", a.servingLine(o)},
+		{"kubelet", a.kubeletLine(o)},
 	}
 	var texts []string
 	for _, c := range concerns {
 		if c.line.text != "" {
-			texts = append(texts, c.name+": "+c.line.text)
+			texts = append(texts, c.name+": "+statusText(c.line.text))
 		}
 		if c.line.text != a.said[c.name] && c.line.text != "" && !c.line.quiet {
 			a.log.Log(context.Background(), c.line.level, "as things stand", "about", c.name, "status", c.line.text)
@@ -48,8 +50,26 @@ func (a *Agent) say(o status.Observed) {
 	}
 	if text := strings.Join(texts, "; "); text != a.said["STATUS"] {
 		a.said["STATUS"] = text
-		a.Notify("STATUS=" + strings.ReplaceAll(text, "\n", " "))
+		a.Notify("STATUS=" + text)
 	}
+}
+
+// statusLimit bounds what STATUS= says about one concern, in bytes: systemd takes no message of more than 4096 (NOTIFY_BUFFER_MAX), nor
+// one that is not UTF-8, and then shows what was said before.
+const statusLimit = 950
+
+// statusText makes a text one line that systemd takes.
+func statusText(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, "?"))
+	if len(text) <= statusLimit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:statusLimit-len("…")], "") + "…"
 }
 
 func (a *Agent) bootstrapLine(o status.Observed) line {
@@ -104,7 +124,11 @@ func (a *Agent) nextLine(o status.Observed, m memory, c status.Certificate) line
 
 func (a *Agent) wantCredential(o status.Observed) string {
 	want := fmt.Sprintf("put a bootstrap kubeconfig at %s (%v)", a.cfg.BootstrapKubeconfig, o.BootstrapErr)
-	if !o.NoCredential() {
+	switch {
+	case o.NoCredential():
+	case o.BootstrapFile != a.cfg.BootstrapKubeconfig: // a systemd credential
+		want = "put a bootstrap kubeconfig at " + a.cfg.BootstrapKubeconfig
+	default:
 		want = "mend the bootstrap kubeconfig" // what is wrong with it is said about itself
 	}
 	switch {

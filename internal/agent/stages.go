@@ -33,7 +33,7 @@ func (a *Agent) kubeletCanStart(o status.Observed) bool {
 // mayReplace says whether the bootstrap credential leads to what looks like another cluster, and it is not known better yet.
 func (a *Agent) mayReplace(o status.Observed) bool {
 	f := o.Bootstrap.Fingerprint()
-	return !a.stages.started && elsewhere(o, o.Bootstrap.Endpoint) && a.credential.sameCluster != f && a.credential.settled != f
+	return !a.stages.started && elsewhere(o, o.Bootstrap.Endpoint) && !a.fromSystemd(o) && a.credential.sameCluster != f && a.credential.settled != f
 }
 
 // servingAwaited says whether the first serving certificate may still come in time to spare the kubelet the placeholder.
@@ -85,14 +85,16 @@ func (s *stages) times(a *Agent, o status.Observed) []time.Time {
 // extendEvery is how often a start that takes long is excused; the loop must live to do it.
 const extendEvery = 10 * time.Second
 
-// alive tells the service manager that the loop goes round.
+// alive tells the service manager that the loop goes round. Nobody but the loop calls it: one that hangs must be found out. A clock that
+// was set back (only where it has no monotonic part) is no reason to be silent.
 func (s *stages) alive(a *Agent) {
 	now := a.Clock.Now()
-	if !s.ready && now.Sub(s.extended) >= extendEvery {
+	due := func(last time.Time, every time.Duration) bool { return now.Sub(last) >= every || now.Before(last) }
+	if !s.ready && due(s.extended, extendEvery) {
 		s.extended = now
 		a.Notify(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (3 * extendEvery).Microseconds()))
 	}
-	if a.WatchdogEvery > 0 && now.Sub(s.fed) >= a.WatchdogEvery/2 {
+	if a.WatchdogEvery > 0 && due(s.fed, a.WatchdogEvery/2) {
 		s.fed = now
 		a.Notify("WATCHDOG=1")
 	}
@@ -113,15 +115,15 @@ func (a *Agent) report(o status.Observed) {
 	a.say(o)
 }
 
-// startedFile is there, in a folder that the next boot does not have, when READY was given.
-const startedFile = "ready"
+// StartedFile is there, in the RuntimeDirectory, when READY was given in this boot.
+const StartedFile = "ready"
 
 // findStarted looks for an earlier process of this boot.
 func (a *Agent) findStarted() {
 	if a.RuntimeDirectory == "" {
 		return
 	}
-	_, err := os.Lstat(filepath.Join(a.RuntimeDirectory, startedFile))
+	_, err := os.Lstat(filepath.Join(a.RuntimeDirectory, StartedFile))
 	a.stages.started = err == nil
 }
 
@@ -129,7 +131,7 @@ func (a *Agent) markStarted() {
 	if a.RuntimeDirectory == "" {
 		return
 	}
-	if err := a.Disk.WriteFile(filepath.Join(a.RuntimeDirectory, startedFile), nil, 0o600); err != nil {
+	if err := a.Disk.WriteFile(filepath.Join(a.RuntimeDirectory, StartedFile), nil, 0o600); err != nil {
 		a.log.Warn("cannot note that the kubelet was let start in this boot", "err", err, "remedy", durable.Remedy(err))
 	}
 }

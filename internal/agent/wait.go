@@ -53,7 +53,11 @@ func (a *Agent) stamp() string { return status.Stamp(a.watched()...) }
 // watched are the files that matter.
 func (a *Agent) watched() []string {
 	files := append(a.dir.Files(), a.cfg.CertDir, a.cfg.BootstrapKubeconfig, a.cfg.Kubeconfig)
-	files = append(files, kubeconfig.Named(a.cfg.BootstrapKubeconfig)...)
+	where := kubeconfig.Where(a.cfg.BootstrapKubeconfig, a.cfg.CredentialsDirectory)
+	if where != a.cfg.BootstrapKubeconfig { // and a file that is put there takes its place
+		files = append(files, where)
+	}
+	files = append(files, a.observer.Kubeconfigs.Named(where)...)
 	if a.cfg.KubeletClientCAFile != "" {
 		files = append(files, a.cfg.KubeletClientCAFile)
 	}
@@ -71,7 +75,7 @@ func (a *Agent) nextTime(o status.Observed) time.Time {
 	if o.NodeErr != nil || unusable { // no file tells of a host name, nor of all that can be wrong with a credential
 		earlier(o.Now.Add(lookEvery))
 	}
-	for _, m := range []memory{a.client, a.serving, a.credential.memory, a.addresses.memory, a.registered.memory, a.files, a.served.memory} {
+	for _, m := range []memory{a.client, a.serving, a.credential.memory, a.addresses.memory, a.registered.memory, a.files, a.served.memory, a.kubelets.memory} {
 		earlier(m.retryAt)
 		earlier(m.lacksSince.Add(differenceLasts))
 		earlier(m.mismatchSince.Add(nameMismatch))

@@ -47,7 +47,7 @@ var remedies = map[Reason]string{
 	NotFound:     "is the kubeconfig's server a Kubernetes API server?",
 	Invalid:      "is the API server of version 1.28 or later?",
 	BadAnswer:    "is the kubeconfig's server a Kubernetes API server?",
-	NoCredential: "run the exec plugin of the bootstrap kubeconfig by hand",
+	NoCredential: "run the exec plugin of the bootstrap kubeconfig by hand; the systemd unit lets no other program run without a drop-in: bootstrap-agent config check --systemd",
 }
 
 // Remedy says what a person can do about it; empty where time heals.

@@ -24,6 +24,7 @@ func (o Observed) findings(cfg config.Config, r *Report) {
 		o.servingFindings(cfg, r)
 	}
 	o.bootstrapFindings(cfg, r)
+	r.Findings = append(r.Findings, o.KubeletFindings(cfg)...)
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return cmp.Compare(rank[b.Level], rank[a.Level]) })
 }
 
@@ -122,6 +123,9 @@ func (o Observed) bootstrapFindings(cfg config.Config, r *Report) {
 	exec := o.Bootstrap != nil && o.Bootstrap.Source == kubeconfig.ExecPlugin
 	if o.HasIdentity() && !exec && !cfg.KeepBootstrapKubeconfig {
 		for _, file := range r.BootstrapSecrets {
+			if kubeconfig.IsSystemdCredential(file, cfg.CredentialsDirectory) { // it stays as long as the unit has it
+				continue
+			}
 			r.find(Attention, "the node has its identity, and a bootstrap credential is still in %s", file)
 		}
 	}

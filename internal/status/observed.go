@@ -3,6 +3,7 @@
 package status
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/x509"
 	"errors"
@@ -34,10 +35,15 @@ type Observed struct {
 	// ServerCA and ClientCA are the contents of the two CA files; nil: not there, or of no use.
 	ServerCA, ClientCA []byte
 
-	Bootstrap    *kubeconfig.Bootstrap
-	BootstrapErr error
+	// Bootstrap is what BootstrapFile holds: the file that the settings name, or the systemd credential in its place.
+	Bootstrap     *kubeconfig.Bootstrap
+	BootstrapFile string
+	BootstrapErr  error
 	// Aside are the files that lie aside, as a crash during the disposal of a credential leaves them.
 	Aside []string
+
+	// Kubelets are those that run, with what they were told; for whoever observes to fill in, with [node.Kubelets], as often as is fit.
+	Kubelets []node.Kubelet
 }
 
 // Certificate is one of the node's two certificates on the disk.
@@ -62,9 +68,19 @@ type Certificate struct {
 	Unread error
 }
 
+// Observer is for whoever observes again and again: what has not changed meanwhile is read again and not parsed again. The zero
+// value is ready. It is not for several goroutines at once.
+type Observer struct {
+	Kubeconfigs kubeconfig.Reader
+	pairs       certdir.Known
+}
+
+// Observe reads the files that the settings name, once.
+func Observe(cfg config.Config, now time.Time) Observed { return new(Observer).Observe(cfg, now) }
+
 // Observe reads the files that the settings name.
-func Observe(cfg config.Config, now time.Time) Observed {
-	dir := certdir.Dir{Path: cfg.CertDir}
+func (w *Observer) Observe(cfg config.Config, now time.Time) Observed {
+	dir := certdir.Dir{Path: cfg.CertDir, Known: &w.pairs}
 	o := Observed{Now: now}
 	o.Node, o.NodeErr = node.Name(cfg.HostnameOverride)
 	o.Client = observe(dir, csr.Client, certdir.Client, now)
@@ -75,14 +91,15 @@ func Observe(cfg config.Config, now time.Time) Observed {
 		o.Serving.Adopted = adopted
 	}
 	o.Serving.unread(err)
-	o.Kubelet, o.KubeletErr = kubeconfig.LoadKubelet(cfg.Kubeconfig)
+	o.Kubelet, o.KubeletErr = w.Kubeconfigs.LoadKubelet(cfg.Kubeconfig)
 	o.Client.unread(o.KubeletErr)
 	o.ServerCA, err = readCA(dir, dir.ServerCA())
 	o.Client.unread(err)
 	o.ClientCA, err = readCA(dir, dir.ClientCA())
 	o.Client.unread(err)
-	o.Bootstrap, o.BootstrapErr = kubeconfig.LoadBootstrap(cfg.BootstrapKubeconfig)
-	o.Aside = kubeconfig.Aside(cfg.BootstrapKubeconfig)
+	o.BootstrapFile = kubeconfig.Where(cfg.BootstrapKubeconfig, cfg.CredentialsDirectory)
+	o.Bootstrap, o.BootstrapErr = w.Kubeconfigs.LoadBootstrap(o.BootstrapFile)
+	o.Aside = w.Kubeconfigs.Aside(cfg.BootstrapKubeconfig)
 	return o
 }
 
@@ -171,7 +188,7 @@ func (o Observed) SecretFiles(cfg config.Config) []string {
 	case b != nil && b.SecretFile != "":
 		files = append(files, b.SecretFile)
 	case b != nil && b.Source != kubeconfig.ExecPlugin, b == nil && !o.NoCredential():
-		files = append(files, cfg.BootstrapKubeconfig)
+		files = append(files, cmp.Or(o.BootstrapFile, cfg.BootstrapKubeconfig))
 	}
 	for _, path := range o.Aside {
 		files = append(files, kubeconfig.AsideName(path))

@@ -120,6 +120,19 @@ var situations = []situation{
 	{"a bootstrap credential is kept on purpose", healthy, func(o *Observed, c *config.Config) {
 		o.Bootstrap, o.BootstrapErr, c.KeepBootstrapKubeconfig = bootstrapper, nil, true
 	}, Well, nil},
+	{"a systemd credential stays", healthy, func(o *Observed, _ *config.Config) {
+		o.Bootstrap, o.BootstrapErr, o.BootstrapFile = bootstrapper, nil, "/run/credentials/bootstrap-agent.service/bootstrap.kubeconfig"
+	}, Well, nil},
+	{"the token of a systemd credential stays", healthy, func(o *Observed, c *config.Config) {
+		o.Bootstrap, o.BootstrapErr = &kubeconfig.Bootstrap{Source: kubeconfig.TokenFile, SecretFile: "/creds/token"}, nil
+		c.CredentialsDirectory = "/creds"
+	}, Well, nil},
+	{"a file lies aside beside a systemd credential", healthy, func(o *Observed, c *config.Config) {
+		o.Aside, c.CredentialsDirectory = []string{"/etc/kubernetes/bootstrap.kubeconfig"}, "/creds"
+	}, Attention, []string{"still in /etc/kubernetes/.bootstrap.kubeconfig.used"}},
+	{"a systemd credential that cannot be used", empty, func(o *Observed, _ *config.Config) {
+		o.BootstrapErr, o.BootstrapFile = errDamaged, "/run/credentials/bootstrap-agent.service/bootstrap.kubeconfig"
+	}, Broken, []string{"put a bootstrap kubeconfig at /etc/kubernetes/bootstrap.kubeconfig", "the file is empty", "no serving certificate yet"}},
 	{"an exec plugin is no secret", healthy, func(o *Observed, _ *config.Config) {
 		o.Bootstrap, o.BootstrapErr = &kubeconfig.Bootstrap{Source: kubeconfig.ExecPlugin}, nil
 	}, Well, nil},

@@ -146,8 +146,14 @@ func TestAnotherUserIsToldThatWaitingIsOfNoUse(t *testing.T) {
 func TestShellsCompleteTheValuesOfFlags(t *testing.T) {
 	t.Parallel()
 	for _, c := range [][]string{
-		{"client,serving", "wait", "--for", ""}, {"serving", "rotate", ""}, {"before-kubelet", "run", "--serving", ""}, {"ecdsa-p384", "reset", "--key-algorithm", ""},
-		{"json", "status", "--output", ""}, {"debug", "wait", "--log-level", ""}, {"reset", ""}, {"wait", "w"},
+		{"client,serving", "wait", "--for", ""},
+		{"serving", "rotate", ""},
+		{"before-kubelet", "run", "--serving", ""},
+		{"ecdsa-p384", "reset", "--key-algorithm", ""},
+		{"json", "status", "--output", ""},
+		{"debug", "wait", "--log-level", ""},
+		{"reset", ""},
+		{"wait", "w"},
 	} {
 		output, err := exec.CommandContext(t.Context(), agentProgram, append([]string{"__complete"}, c[1:]...)...).Output()
 		if lines := strings.Split(string(output), "\n"); err != nil || !hasWord(lines, c[0]) {
