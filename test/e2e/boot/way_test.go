@@ -1,0 +1,105 @@
+package boot
+
+import (
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bootstrap-agent/bootstrap-agent/test/controlplane"
+	"github.com/bootstrap-agent/bootstrap-agent/test/machine"
+)
+
+// way is one node's way to the API server: a port of its own, at which the API server can be down for this node alone.
+type way struct {
+	t                *testing.T
+	address, backend string
+
+	mu          sync.Mutex
+	listener    net.Listener
+	connections map[net.Conn]bool
+}
+
+func newWay(t *testing.T, cp *controlplane.ControlPlane) *way {
+	t.Helper()
+	w := &way{t: t, backend: cp.Server()[len("https://"):], address: net.JoinHostPort(machine.Gateway.String(), "0")}
+	w.up()
+	t.Cleanup(w.down)
+	return w
+}
+
+func (w *way) url() string { return "https://" + w.address }
+
+// up lets connections through, at the same port as before.
+func (w *way) up() {
+	w.t.Helper()
+	listener, err := net.Listen("tcp", w.address)
+	must(w.t, err)
+	w.mu.Lock()
+	w.listener, w.address, w.connections = listener, listener.Addr().String(), map[net.Conn]bool{}
+	w.mu.Unlock()
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go w.forward(client)
+		}
+	}()
+}
+
+// down refuses connections and resets those that there are.
+func (w *way) down() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.listener != nil {
+		w.listener.Close()
+		w.listener = nil
+	}
+	w.reset()
+}
+
+// cut resets all connections; new ones are let through.
+func (w *way) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.reset()
+}
+
+func (w *way) reset() {
+	for connection := range w.connections {
+		_ = connection.(*net.TCPConn).SetLinger(0)
+		connection.Close()
+	}
+	w.connections = map[net.Conn]bool{}
+}
+
+func (w *way) forward(client net.Conn) {
+	server, err := net.DialTimeout("tcp", w.backend, 5*time.Second)
+	if err != nil {
+		client.Close()
+		return
+	}
+	w.mu.Lock()
+	open := w.listener != nil
+	if open {
+		w.connections[client], w.connections[server] = true, true
+	}
+	w.mu.Unlock()
+	var both sync.WaitGroup
+	for _, pair := range [][2]net.Conn{{client, server}, {server, client}} {
+		both.Go(func() {
+			if open {
+				_, _ = io.Copy(pair[0], pair[1])
+			}
+			pair[0].Close()
+		})
+	}
+	both.Wait()
+	w.mu.Lock()
+	delete(w.connections, client)
+	delete(w.connections, server)
+	w.mu.Unlock()
+}
