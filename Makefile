@@ -14,6 +14,12 @@ export KUBERNETES_VERSION
 # Asked of git only by what uses it.
 version = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
+# The root file system of the machines that tests boot.
+node_root := bin/node-root/etc/os-release
+
+# The programs that make packages; tests make some.
+package_tools := bin/tools/nfpm bin/tools/cyclonedx-gomod
+
 # With KUBEBUILDER_ASSETS set nothing of the control plane is built: it is only looked at.
 cp_names := etcd kube-apiserver kube-controller-manager kubectl
 cp_files := $(if $(KUBEBUILDER_ASSETS),,$(addprefix $(cp_dir)/,$(cp_names)))
@@ -31,12 +37,12 @@ build: need-go ## bin/bootstrap-agent, static
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(version)" -o bin/bootstrap-agent ./cmd/bootstrap-agent
 
 .PHONY: test
-test: need-go need-git need-cc need-strace control-plane $(cp_dir)/kubelet build ## every test, with the race detector, against a real control plane
+test: need-go need-git need-cc need-strace need-machine control-plane $(cp_dir)/kubelet $(node_root) $(package_tools) build ## every test, with the race detector, against a real control plane
 	hack/test.sh
 
 .PHONY: soak
-soak: need-go need-git need-cc need-strace control-plane $(cp_dir)/kubelet ## the tests with nothing left out: every generated state, waits above a minute (more than an hour)
-	SOAK=1 CGO_ENABLED=1 go test -race -timeout 3h -p 1 -count=1 ./internal/... ./test/e2e
+soak: need-go need-git need-cc need-strace need-machine control-plane $(cp_dir)/kubelet $(node_root) $(package_tools) ## the tests with nothing left out: every generated state, waits above a minute (more than an hour)
+	SOAK=1 CGO_ENABLED=1 go test -race -timeout 3h -p 1 -count=1 ./internal/... ./test/packages ./test/e2e/...
 
 .PHONY: fuzz
 fuzz: need-go ## each fuzz target for FUZZTIME (30s), one after another
@@ -45,6 +51,17 @@ fuzz: need-go ## each fuzz target for FUZZTIME (30s), one after another
 .PHONY: mutate
 mutate: need-go ## breaks what writes to the disk, in a copy, in every way there is a rule for, and shows which test notices (about two hours)
 	go run ./test/mutate
+
+.PHONY: packages
+packages: need-go need-git $(package_tools) ## bin/packages: deb and rpm for amd64 and arm64, SBOMs and checksums; the same bytes each time
+	hack/packages.sh
+
+bin/tools/nfpm: tool := github.com/goreleaser/nfpm/v2/cmd/nfpm
+bin/tools/cyclonedx-gomod: tool := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
+$(package_tools): tools/packages/go.mod tools/packages/go.sum
+	@hack/need.sh go
+	@echo "building $(@F) from tools/packages/go.mod: less than a minute, once"
+	@CGO_ENABLED=0 go -C tools/packages build -o ../../bin/tools/ $(tool)
 
 .PHONY: lint
 lint: bin/tools/golangci-lint ## style and suspicious code (.golangci.yml); the rules of the design are tests: test/design
@@ -78,11 +95,19 @@ $(cp_dir)/%: $(stamp) $(programs)/go.mod $(programs)/go.sum
 	@hack/need.sh go
 	@test/controlplane/build.sh $(cp_dir) $*
 
+.PHONY: node-root
+node-root: $(node_root) ## bin/node-root: Debian with systemd, containerd and cloud-init, for the machines that tests boot (about a minute)
+
+$(node_root): hack/node-root.sh
+	@hack/need.sh machine
+	@hack/node-root.sh bin/node-root
+	@touch $@
+
 bin/tools/golangci-lint: tools/go.mod tools/go.sum
 	@hack/need.sh go
 	@echo "building golangci-lint from tools/go.mod: about two minutes, once"
 	@go -C tools build -o ../bin/tools/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
-.PHONY: need-go need-git need-cc need-strace need-assets
-need-go need-git need-cc need-strace need-assets: need-%:
+.PHONY: need-go need-git need-cc need-strace need-machine need-assets
+need-go need-git need-cc need-strace need-machine need-assets: need-%:
 	@hack/need.sh $*

@@ -37,7 +37,7 @@ func common(t *testing.T) map[string]string {
 		"/usr/share/bootstrap-agent/config.yaml.example":                    file,
 		"/usr/share/bootstrap-agent/kubelet":                                folder,
 		"/usr/share/bootstrap-agent/kubelet/20-bootstrap-agent.conf":        file,
-		"/usr/share/bootstrap-agent/kubelet/30-kubeadm.conf":                file,
+		"/usr/share/bootstrap-agent/systemd/30-kubeadm.conf":                file,
 		"/usr/share/bootstrap-agent/systemd":                                folder,
 		"/usr/share/bootstrap-agent/systemd/exec-plugin.conf":               file,
 		"/usr/share/bash-completion/completions/bootstrap-agent":            file,
