@@ -32,8 +32,6 @@ const (
 // options say how a node differs from the ordinary one, which has containerd, a kubelet that is enabled, and the agent as the package
 // installs it, enabled; no credential.
 type options struct {
-	// cluster is the control plane; the shared one when nil.
-	cluster *controlplane.ControlPlane
 	// prepare is called with the node, its root below n.Root, before it boots for the first time.
 	prepare func(n *node)
 	// kubeletConfig are further lines of its KubeletConfiguration, kubeletArgs further arguments.
@@ -65,10 +63,7 @@ func bootNode(t *testing.T, o options) *node {
 // newNode makes a node that is switched off.
 func newNode(t *testing.T, o options) *node {
 	t.Helper()
-	n := &node{t: t, cp: o.cluster, options: o}
-	if n.cp == nil {
-		n.cp = cluster(t)
-	}
+	n := &node{t: t, cp: cluster(t), options: o}
 	n.way = newWay(t, n.cp)
 	programs, err := controlplane.Program("kubelet")
 	must(t, err)
