@@ -69,6 +69,23 @@ var promises = []struct {
 		"TestARealKubeletGoesFromItsOwnPairToTheAgentsAndBackWithoutARestart", "TestTheFirstThatCanBeThisNodesKubeletTellsWhetherTheCertificateIsTaken",
 		"TestAfterTheNodeIsRegisteredTheAgentAsksForTheNamesThatTheKubeletAsksFor",
 	}},
+	{"A node boots, whatever it comes up with: the kubelet is let start at once, or when there is nothing to try; whenever the credential comes, it joins; no boot waits in a circle with cloud-init ([the unit](systemd.md))", []string{
+		"TestANodeBootsWithNothingButABootstrapKubeconfig", "TestANodeRebootsWhileTheAPIServerIsDown", "TestANodeWithoutACredentialBootsAndJoinsWhenItGetsOne",
+		"TestABootWithoutACredentialIsOverAndTheNodeJoinsWhenRuncmdBringsOne", "TestABootHasNoOrderingCycleAndNoLineThatSystemdDoesNotKnow",
+	}},
+	{"Whatever becomes of the agent (upgraded, stopped, killed, hanging), and at each rotation, the kubelet keeps its process", []string{
+		"TestTheKubeletKeepsItsPIDWhateverBecomesOfTheAgent", "TestAHangBeforeREADYIsNoticed", "TestBothCertificatesRotateUnderARunningKubelet", "TestAPackageFromItsInstallationToItsPurge",
+	}},
+	{"The agent can do nothing on its machine but its work ([the sandbox](systemd.md))", []string{
+		"TestTheUnitsSandboxRefusesAllButWhatTheAgentNeeds", "TestTheSandboxFollowsWhatHappensOutside", "TestTheUnitIsExposedByAtMost1Point8",
+	}},
+	{"A kubelet that rotates too costs requests and no certificate, and one that bootstrapped itself is taken over without another request, and given back ([how](taking-over.md))", []string{
+		"TestTwoRotatorsAreSaidAndDoNoHarm", "TestANodeThatKubeadmMadeIsTakenOverAndGivenBack", "TestAKubeletThatBootstrappedItselfIsTakenOverAndGivenBack",
+		"TestAResetThatKeepsTheIdentityLeavesAllThatTheKubeletNeedsToGoOnByItself",
+	}},
+	{"A reset that is cut off anywhere leaves no dangling link, and the next one finishes it; nothing of others is touched ([what goes](reset.md))", []string{
+		"TestAResetThatIsCutOffAnywhereIsFinishedByTheNextOneAndAnAgentLivesOn", "TestWhateverResetFindsOnTheDiskNoSecretIsLeftUnsaidAndNothingElseIsTouched",
+	}},
 	{"No input breaks a reader", []string{
 		"FuzzBootstrapKubeconfig", "FuzzLoadKubelet", "FuzzConfigurationFile", "FuzzParsePair", "FuzzDecodePending", "FuzzDamagedPending",
 		"FuzzIssuedCertificate", "FuzzSweep", "FuzzDateHeader",
