@@ -48,7 +48,8 @@ func (n Needs) lines() []string {
 		optional = append(optional, "-"+folder)
 	}
 	// "+": without the sandbox. "-": or mkdir itself is not run (226/NAMESPACE) where the folder is missing.
-	return append(lines, "[Service]", "ExecStartPre=+mkdir -p "+strings.ReplaceAll(quoted(n.Write), "$", "$$"), "ReadWritePaths="+quoted(optional))
+	return append(lines, "[Service]", "ExecStartPre=+mkdir -p "+strings.ReplaceAll(quoted(n.Write), "$", "$$"), "ReadWritePaths="+quoted(optional),
+		"NoExecPaths="+quoted(optional)) // "/" of the unit's does not reach what is mounted to be written
 }
 
 // quoted writes paths for a unit file: systemd.syntax(7), and % is for its specifiers.

@@ -67,21 +67,21 @@ func TestADropInHasWhatTheUnitLacksAndNothingElse(t *testing.T) {
 		{name: "the defaults"},
 		{
 			name: "a cert-dir elsewhere: the folder above, or one that is made again could not be written", change: func(c *config.Config) { c.CertDir = "/srv/node/pki" },
-			lines: []string{"[Unit]", "RequiresMountsFor=/srv/node", "[Service]", "ExecStartPre=+mkdir -p /srv/node", "ReadWritePaths=-/srv/node"},
+			lines: []string{"[Unit]", "RequiresMountsFor=/srv/node", "[Service]", "ExecStartPre=+mkdir -p /srv/node", "ReadWritePaths=-/srv/node", "NoExecPaths=-/srv/node"},
 		},
 		{
 			name: "a cert-dir below the root", change: func(c *config.Config) { c.CertDir = "/pki" },
-			lines: []string{"[Unit]", "RequiresMountsFor=/pki", "[Service]", "ExecStartPre=+mkdir -p /pki", "ReadWritePaths=-/pki"},
+			lines: []string{"[Unit]", "RequiresMountsFor=/pki", "[Service]", "ExecStartPre=+mkdir -p /pki", "ReadWritePaths=-/pki", "NoExecPaths=-/pki"},
 		},
 		{
 			name: "a kubeconfig elsewhere: its folder", change: func(c *config.Config) { c.Kubeconfig = "/srv/kubelet.kubeconfig" },
-			lines: []string{"[Unit]", "RequiresMountsFor=/srv", "[Service]", "ExecStartPre=+mkdir -p /srv", "ReadWritePaths=-/srv"},
+			lines: []string{"[Unit]", "RequiresMountsFor=/srv", "[Service]", "ExecStartPre=+mkdir -p /srv", "ReadWritePaths=-/srv", "NoExecPaths=-/srv"},
 		},
 		{
 			name: "all three", change: func(c *config.Config) {
 				c.CertDir, c.Kubeconfig, c.BootstrapKubeconfig = "/srv/n/pki", "/srv/n/kubelet.kubeconfig", "/opt/n/bootstrap.kubeconfig"
 			},
-			lines: []string{"[Unit]", "RequiresMountsFor=/opt/n /srv/n", "[Service]", "ExecStartPre=+mkdir -p /opt/n /srv/n", "ReadWritePaths=-/opt/n -/srv/n"},
+			lines: []string{"[Unit]", "RequiresMountsFor=/opt/n /srv/n", "[Service]", "ExecStartPre=+mkdir -p /opt/n /srv/n", "ReadWritePaths=-/opt/n -/srv/n", "NoExecPaths=-/opt/n -/srv/n"},
 		},
 		{
 			name: "a bootstrap kubeconfig that is kept is only read", change: func(c *config.Config) { c.BootstrapKubeconfig, c.KeepBootstrapKubeconfig = "/opt/b", true },
@@ -95,7 +95,7 @@ func TestADropInHasWhatTheUnitLacksAndNothingElse(t *testing.T) {
 		{
 			name: "names that systemd would read otherwise", change: func(c *config.Config) { c.CertDir = `/srv/100% $a "b"/pki` },
 			lines: []string{
-				"[Unit]", `RequiresMountsFor="/srv/100%% $a \"b\""`, "[Service]", `ExecStartPre=+mkdir -p "/srv/100%% $$a \"b\""`, `ReadWritePaths="-/srv/100%% $a \"b\""`,
+				"[Unit]", `RequiresMountsFor="/srv/100%% $a \"b\""`, "[Service]", `ExecStartPre=+mkdir -p "/srv/100%% $$a \"b\""`, `ReadWritePaths="-/srv/100%% $a \"b\""`, `NoExecPaths="-/srv/100%% $a \"b\""`,
 			},
 		},
 	} {

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -106,13 +107,16 @@ func (m *Machine) disk() error {
 	return nil
 }
 
+// rootVariable names another root file system than bin/node-root, from the top of the repository.
+const rootVariable = "NODE_ROOT"
+
 // nodeRoot is the root file system that "make node-root" makes, absolute.
 func nodeRoot() (string, error) {
 	folder, err := repository()
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(folder, "bin", "node-root")
+	path := filepath.Join(folder, cmp.Or(os.Getenv(rootVariable), "bin/node-root"))
 	if !exists(filepath.Join(path, "etc", "os-release")) {
 		return "", fmt.Errorf("no root file system for machines in %s: run make node-root", path)
 	}
