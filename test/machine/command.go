@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -14,7 +15,9 @@ func (m *Machine) Command(args ...string) *exec.Cmd {
 		"--target", strconv.Itoa(m.leader), "--all", "--", "/usr/bin/env", "-i",
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8", "SYSTEMD_PAGER=", "SYSTEMD_COLORS=0",
 	}
-	return exec.Command("nsenter", append(enter, args...)...)
+	command := exec.Command("nsenter", append(enter, args...)...)
+	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // "kill 0" in the machine reaches nothing outside
+	return command
 }
 
 // Try runs a command in the machine and returns what it prints, on both streams.
