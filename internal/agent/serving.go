@@ -116,7 +116,9 @@ func (a *Agent) makePlaceholder(o status.Observed) error {
 	if err := a.dir.CommitServing(pair, a.Clock.Now()); err != nil {
 		return err
 	}
-	a.stages.placeholderMade = true
+	if isMissing(o.Serving.PairErr) { // one in place of a lost or expired pair is no reason to hold the kubelet's start
+		a.stages.placeholderMade = true
+	}
 	a.log.Info("a self-signed placeholder stands in for the serving certificate", "file", a.dir.Current(certdir.Serving))
 	return nil
 }

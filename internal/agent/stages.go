@@ -13,7 +13,7 @@ import (
 
 // stages is how far this process has come, as the service manager is told.
 type stages struct {
-	// placeholderMade: there was no serving pair before this process made one, so the kubelet may be made to wait a little.
+	// placeholderMade: there was no serving pair at all before this process made one, so the kubelet may be made to wait a little.
 	placeholderMade bool
 	ready           bool
 	// started: READY was given in this boot, by this process or by one before it.

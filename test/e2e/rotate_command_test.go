@@ -137,7 +137,7 @@ func TestARotationThatIsAskedForTakesSecondsAndOneRequestEach(t *testing.T) {
 // The clock goes 20 times as fast: the spacing of 20 s is one here.
 func TestTwoRotationsThatAreAskedForAreSpaced(t *testing.T) {
 	t.Parallel()
-	const factor, spacing = 20, 20 * time.Second
+	const factor, spacing = 10, 20 * time.Second
 	n := newNode(t, shared(t))
 	n.bootstrap(n.secretToken())
 	n.expect(n.once("--serving=off"), 0)
@@ -151,8 +151,8 @@ func TestTwoRotationsThatAreAskedForAreSpaced(t *testing.T) {
 	second := n.serial(certdir.Client)
 	n.expect(n.rotate("client", "--serving=off"), 0)
 	eventually(t, "the second request", func() bool { return len(n.csrs(csr.Client)) == 3 })
-	// it was seen a moment after it was made: 50 ms of ours are a second of the agent's
-	if took := time.Since(begin) + 50*time.Millisecond; took < spacing/factor {
+	// it was seen a moment after it was made, and that is written and sent: 300 ms of ours are three seconds of the agent's
+	if took := time.Since(begin) + 300*time.Millisecond; took < spacing/factor {
 		t.Errorf("the second request came %s of the agent's time after the first", took*factor)
 	}
 	n.awaitRotated(csr.Client, certdir.Client, second, 3)

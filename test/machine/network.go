@@ -15,7 +15,7 @@ const bridge = "br0"
 func network() error {
 	for _, args := range [][]string{
 		{"link", "set", "lo", "up"},
-		{"link", "add", bridge, "type", "bridge"},
+		{"link", "add", bridge, "address", "02:00:00:00:00:01", "type", "bridge"}, // else it is the lowest of its ports', and changes with them
 		{"addr", "add", Gateway.String() + "/24", "dev", bridge},
 		{"link", "set", bridge, "up"},
 	} {

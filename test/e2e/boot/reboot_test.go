@@ -35,11 +35,14 @@ var reboots = []struct {
 	hold time.Duration
 	// credential: the identity is lost, and a new credential is needed afterwards.
 	credential bool
+	// hangs: the API server takes connections and never answers, instead of being down.
+	hangs bool
 	// kubeletEnds: the kubelet cannot run with what is there, and is started again and again by systemd until it can.
 	kubeletEnds bool
 }{
 	{name: "all is well", hold: atOnce},
 	{name: "the serving certificate is garbage", hold: atOnce, spoil: func(n *node) { n.garble("server") }},
+	{name: "the serving certificate is garbage, and nobody answers", hold: atOnce, hangs: true, spoil: func(n *node) { n.garble("server") }},
 	{name: "the target of kubelet.crt is gone", hold: atOnce, spoil: func(n *node) { must(n.t, os.Remove(n.current("server"))) }},
 	{name: "the identity is expired", hold: atOnce, credential: true, spoil: (*node).expireClient},
 	{name: "the identity is garbage and there is no credential", hold: atOnce, credential: true, kubeletEnds: true, spoil: func(n *node) { n.garble("client") }},
@@ -70,6 +73,9 @@ func TestANodeRebootsWhileTheAPIServerIsDown(t *testing.T) {
 				r.spoil(n)
 			}
 			n.way.down()
+			if r.hangs {
+				n.way.hang()
+			}
 			n.Start()
 			n.AwaitBoot(time.Minute)
 			held := n.Time(agentUnit, "ActiveEnterTimestampMonotonic") - n.Time(agentUnit, "ExecMainStartTimestampMonotonic")

@@ -17,6 +17,7 @@ type way struct {
 	address, backend string
 
 	mu          sync.Mutex
+	hangs       bool
 	listener    net.Listener
 	connections map[net.Conn]bool
 }
@@ -34,9 +35,11 @@ func (w *way) url() string { return "https://" + w.address }
 // up lets connections through, at the same port as before.
 func (w *way) up() {
 	w.t.Helper()
+	w.down()
 	listener, err := net.Listen("tcp", w.address)
 	must(w.t, err)
 	w.mu.Lock()
+	w.hangs = false
 	w.listener, w.address, w.connections = listener, listener.Addr().String(), map[net.Conn]bool{}
 	w.mu.Unlock()
 	go func() {
@@ -59,6 +62,16 @@ func (w *way) down() {
 		w.listener = nil
 	}
 	w.reset()
+}
+
+// hang takes connections and never says anything on them, as a firewall or a dying load balancer does; up ends it.
+func (w *way) hang() {
+	w.t.Helper()
+	w.down()
+	w.up()
+	w.mu.Lock()
+	w.hangs = true
+	w.mu.Unlock()
 }
 
 // cut resets all connections; new ones are let through.
@@ -87,7 +100,11 @@ func (w *way) forward(client net.Conn) {
 	if open {
 		w.connections[client], w.connections[server] = true, true
 	}
+	hangs := open && w.hangs
 	w.mu.Unlock()
+	if hangs {
+		return
+	}
 	var both sync.WaitGroup
 	for _, pair := range [][2]net.Conn{{client, server}, {server, client}} {
 		both.Go(func() {
