@@ -3,7 +3,9 @@ package boot
 import (
 	"io"
 	"net"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,9 +24,13 @@ type way struct {
 	connections map[net.Conn]bool
 }
 
+// ways counts them: each has a port that nobody else takes while it is down, below those that the kernel gives out.
+var ways atomic.Int32
+
 func newWay(t *testing.T, cp *controlplane.ControlPlane) *way {
 	t.Helper()
-	w := &way{t: t, backend: cp.Server()[len("https://"):], address: net.JoinHostPort(machine.Gateway.String(), "0")}
+	port := strconv.Itoa(20000 + int(ways.Add(1)))
+	w := &way{t: t, backend: cp.Server()[len("https://"):], address: net.JoinHostPort(machine.Gateway.String(), port)}
 	w.up()
 	t.Cleanup(w.down)
 	return w
@@ -40,7 +46,7 @@ func (w *way) up() {
 	must(w.t, err)
 	w.mu.Lock()
 	w.hangs = false
-	w.listener, w.address, w.connections = listener, listener.Addr().String(), map[net.Conn]bool{}
+	w.listener, w.connections = listener, map[net.Conn]bool{}
 	w.mu.Unlock()
 	go func() {
 		for {
