@@ -3,10 +3,10 @@ package agent
 import (
 	"bytes"
 	"crypto/x509"
-	"encoding/pem"
 	"time"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/config"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/rotate"
@@ -96,26 +96,13 @@ func (a *Agent) replaces(o status.Observed) bool {
 
 // elsewhere says whether an endpoint has nothing in common with the one in the kubelet's kubeconfig, as another cluster's has.
 func elsewhere(o status.Observed, endpoint apiserver.Endpoint) bool {
-	return o.Client.Pair != nil && o.Kubelet != nil && o.Kubelet.Endpoint.Server != endpoint.Server && !shareCA(o.Kubelet.Endpoint.CA, endpoint.CA)
+	return o.Client.Pair != nil && o.Kubelet != nil && o.Kubelet.Endpoint.Server != endpoint.Server && !certdir.SharePEM(o.Kubelet.Endpoint.CA, endpoint.CA)
 }
 
 // pendingElsewhere says whether the request under way is for the identity in another cluster.
 func pendingElsewhere(o status.Observed) bool {
 	p := o.Client.Pending
 	return p != nil && !p.AsNode && elsewhere(o, p.Endpoint)
-}
-
-func shareCA(a, b []byte) bool {
-	known := map[string]bool{}
-	for block, rest := pem.Decode(a); block != nil; block, rest = pem.Decode(rest) {
-		known[string(block.Bytes)] = true
-	}
-	for block, rest := pem.Decode(b); block != nil; block, rest = pem.Decode(rest) {
-		if known[string(block.Bytes)] {
-			return true
-		}
-	}
-	return false
 }
 
 func sameEndpoint(a, b apiserver.Endpoint) bool {

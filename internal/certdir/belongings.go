@@ -102,7 +102,7 @@ func isFileOrLink(info fs.FileInfo) bool {
 	return info.Mode().IsRegular() || info.Mode()&fs.ModeSymlink != 0
 }
 
-// blocks is what the PEM blocks of our pairs and requests hold.
+// blocks is what PEM blocks hold.
 type blocks map[string]bool
 
 // ourBlocks reads all that is there. What cannot be read knows of no block.
@@ -113,11 +113,22 @@ func (d Dir) ourBlocks() blocks {
 		if err != nil {
 			continue
 		}
-		for block, rest := pem.Decode(file.Data); block != nil; block, rest = pem.Decode(rest) {
-			found[string(block.Bytes)] = true
-		}
+		found.add(file.Data)
 	}
 	return found
+}
+
+// SharePEM says whether two texts have a PEM block in common: two CA bundles a certificate, for example.
+func SharePEM(a, b []byte) bool {
+	found := blocks{}
+	found.add(a)
+	return found.in(b)
+}
+
+func (b blocks) add(text []byte) {
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		b[string(block.Bytes)] = true
+	}
 }
 
 // in says whether a text holds one of them.

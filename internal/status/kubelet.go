@@ -1,7 +1,6 @@
 package status
 
 import (
-	"encoding/pem"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -91,15 +90,20 @@ func by(told node.Told[bool], field string) string {
 }
 
 func (c kubeletCheck) rotatesClient() string {
-	switch told := c.k.RotatesClient; {
+	return c.rotates("client", c.k.RotatesClient, c.cfg.RotateCertificates, "rotateCertificates", "--rotate-certificates", "rotateCertificates")
+}
+
+// rotates says that both rotate a certificate, or nobody. Field and flag are the kubelet's, setting is the agent's.
+func (c kubeletCheck) rotates(certificate string, told node.Told[bool], agent bool, field, flag, setting string) string {
+	switch {
 	case !told.Known || leadsAway(c.k.CertDir, c.cfg.CertDir):
 		return ""
-	case told.Value && c.cfg.RotateCertificates:
-		return fmt.Sprintf("%s rotates the client certificate (%s), and so does the agent; restart the kubelet with --rotate-certificates=false, "+
-			"or set rotateCertificates: false in the agent's configuration to leave it to the kubelet", c.who, by(told, "rotateCertificates"))
-	case !told.Value && !c.cfg.RotateCertificates:
-		return fmt.Sprintf("nobody rotates the client certificate: %s does not (%s), and the agent does not either; set rotateCertificates: true in the agent's configuration",
-			c.who, by(told, "rotateCertificates"))
+	case told.Value && agent:
+		return fmt.Sprintf("%s rotates the %s certificate (%s), and so does the agent; restart the kubelet with %s=false, "+
+			"or set %s: false in the agent's configuration to leave it to the kubelet", c.who, certificate, by(told, field), flag, setting)
+	case !told.Value && !agent:
+		return fmt.Sprintf("nobody rotates the %s certificate: %s does not (%s), and the agent does not either; set %s: true in the agent's configuration",
+			certificate, c.who, by(told, field), setting)
 	}
 	return ""
 }
@@ -127,17 +131,10 @@ func (c kubeletCheck) bootstrap() string {
 func (c kubeletCheck) serves() bool { return c.cfg.Serving != "off" }
 
 func (c kubeletCheck) rotatesServing() string {
-	switch told := c.k.RotatesServing; {
-	case !told.Known || !c.serves() || leadsAway(c.k.CertDir, c.cfg.CertDir):
+	if !c.serves() {
 		return ""
-	case told.Value && c.cfg.RotateServerCertificates:
-		return fmt.Sprintf("%s rotates the serving certificate (%s), and so does the agent; restart the kubelet with --rotate-server-certificates=false, "+
-			"or set rotateServerCertificates: false in the agent's configuration to leave it to the kubelet", c.who, by(told, "serverTLSBootstrap"))
-	case !told.Value && !c.cfg.RotateServerCertificates:
-		return fmt.Sprintf("nobody rotates the serving certificate: %s does not (%s), and the agent does not either; set rotateServerCertificates: true in the agent's configuration",
-			c.who, by(told, "serverTLSBootstrap"))
 	}
-	return ""
+	return c.rotates("serving", c.k.RotatesServing, c.cfg.RotateServerCertificates, "serverTLSBootstrap", "--rotate-server-certificates", "rotateServerCertificates")
 }
 
 func (c kubeletCheck) servingPair() string {
@@ -155,7 +152,7 @@ func (c kubeletCheck) clientCA() string {
 	case !told.Known:
 	case told.Value == "":
 		return c.who + " has no clientCAFile, so that it knows nobody: kubectl logs and exec end with 401" + want
-	case c.k.ClientCA != nil && c.o.ClientCA != nil && !shareCertificate(c.k.ClientCA, c.o.ClientCA):
+	case c.k.ClientCA != nil && c.o.ClientCA != nil && !certdir.SharePEM(c.k.ClientCA, c.o.ClientCA):
 		return fmt.Sprintf("%s has the clientCAFile %s, which holds no certificate of %s: kubectl logs and exec may end with 401%s", c.who, told.Value, c.dir.ClientCA(), want)
 	}
 	return ""
@@ -185,17 +182,4 @@ func (c kubeletCheck) nodeIP() string {
 		}
 	}
 	return ""
-}
-
-func shareCertificate(a, b []byte) bool {
-	known := map[string]bool{}
-	for block, rest := pem.Decode(a); block != nil; block, rest = pem.Decode(rest) {
-		known[string(block.Bytes)] = true
-	}
-	for block, rest := pem.Decode(b); block != nil; block, rest = pem.Decode(rest) {
-		if known[string(block.Bytes)] {
-			return true
-		}
-	}
-	return false
 }

@@ -1,13 +1,11 @@
 package cloudinit
 
 import (
-	"bytes"
-	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
+
+	"github.com/bootstrap-agent/bootstrap-agent/test/internal/chroot"
 )
 
 // debian is a root file system that is not booted: files over one of Debian, which stays as it is.
@@ -42,14 +40,5 @@ func (d debian) write(path, content string, mode os.FileMode) {
 // run runs a command in it and returns all that it says, and its exit code. What it changes is gone afterwards.
 func (d debian) run(args ...string) (string, int) {
 	d.t.Helper()
-	cmd := exec.CommandContext(d.t.Context(), "/bin/sh", append([]string{"-euc", enter, "sh", d.root, d.t.TempDir(), d.files}, args...)...)
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Run()
-	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
-		d.t.Fatalf("run %q in %s, which is for root: %v", args, d.root, err)
-	}
-	return out.String(), cmd.ProcessState.ExitCode()
+	return chroot.Run(d.t, nil, enter, append([]string{d.root, d.t.TempDir(), d.files}, args...)...)
 }

@@ -5,17 +5,15 @@
 package deploy
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bootstrap-agent/bootstrap-agent/test/internal/chroot"
 )
 
 // Where the package puts things.
@@ -48,12 +46,7 @@ type image struct {
 // newImage has the agent and the kubelet installed and enabled, with the shipped drop-in.
 func newImage(t *testing.T) *image {
 	t.Helper()
-	debian, err := filepath.Abs("../../bin/node-root")
-	must(t, err)
-	if _, err := os.Stat(filepath.Join(debian, "etc", "os-release")); err != nil {
-		t.Fatalf("no root file system with systemd: %v; run make node-root", err)
-	}
-	i := &image{t: t, debian: debian, layer: t.TempDir()}
+	i := &image{t: t, debian: chroot.Debian(t, "etc/os-release"), layer: t.TempDir()}
 	i.write("/usr/bin/bootstrap-agent", "#!/bin/sh\n")
 	must(t, os.Chmod(filepath.Join(i.layer, "/usr/bin/bootstrap-agent"), 0o755))
 	i.write(agentUnitPath, shipped(t, "systemd/"+agentUnit))
@@ -109,16 +102,7 @@ exec chroot "$root" "$@"`
 func (i *image) run(args ...string) (string, int) {
 	i.t.Helper()
 	root := i.t.TempDir()
-	cmd := exec.CommandContext(i.t.Context(), "/bin/sh", append([]string{"-ec", enter, "sh", i.layer, i.debian, root}, args...)...)
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "SYSTEMD_PAGER=", "SYSTEMD_COLORS=0"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Run()
-	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
-		i.t.Fatalf("run %q in the image, which is for root: %v", args, err)
-	}
-	return out.String(), cmd.ProcessState.ExitCode()
+	return chroot.Run(i.t, []string{"SYSTEMD_PAGER=", "SYSTEMD_COLORS=0"}, enter, append([]string{i.layer, i.debian, root}, args...)...)
 }
 
 // verify has systemd read the units, and work out a boot: whatever it finds to say, of any unit, empty when all is well.

@@ -1,14 +1,13 @@
 package packages
 
 import (
-	"bytes"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
+
+	"github.com/bootstrap-agent/bootstrap-agent/test/internal/chroot"
 )
 
 // image is the root file system of a node, laid over Debian's, which stays as it is. What is done to it lasts for the test.
@@ -35,11 +34,7 @@ exec /usr/bin/systemctl.debian "$@"
 
 func newImage(t *testing.T) *image {
 	t.Helper()
-	debian, err := filepath.Abs("../../bin/node-root")
-	must(t, err)
-	if _, err := os.Stat(filepath.Join(debian, "usr/bin/rpm")); err != nil {
-		t.Fatalf("no root file system with dpkg and rpm: %v; run make node-root", err)
-	}
+	debian := chroot.Debian(t, "usr/bin/rpm")
 	i := &image{t: t, debian: debian, layer: t.TempDir()}
 	i.calls = i.path("/var/tmp/systemctl")
 	program, err := os.ReadFile(filepath.Join(debian, "usr/bin/systemctl"))
@@ -80,16 +75,7 @@ func (i *image) run(args ...string) (string, int) {
 	if i.systemd {
 		systemd = "true"
 	}
-	command := exec.CommandContext(i.t.Context(), "/bin/sh", append([]string{"-euc", enter, "sh", i.layer, i.debian, root, systemd, packages(i.t)}, args...)...)
-	command.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"}
-	command.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	var out bytes.Buffer
-	command.Stdout, command.Stderr = &out, &out
-	err := command.Run()
-	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
-		i.t.Fatalf("run %q in the image, which is for root: %v", args, err)
-	}
-	return out.String(), command.ProcessState.ExitCode()
+	return chroot.Run(i.t, []string{"DEBIAN_FRONTEND=noninteractive"}, enter, append([]string{i.layer, i.debian, root, systemd, packages(i.t)}, args...)...)
 }
 
 // must runs a command that has to succeed.

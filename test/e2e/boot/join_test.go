@@ -2,6 +2,7 @@ package boot
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +42,9 @@ func TestTheKubeletGoesOnWhenItsServingCertificateIsApprovedLate(t *testing.T) {
 	n.Start()
 	n.AwaitBoot(time.Minute)
 	n.awaitReady()
+	if names := n.parsed("server"); !strings.HasSuffix(names.Subject.CommonName, "@bootstrap-agent-placeholder") || !slices.ContainsFunc(names.IPAddresses, n.IP.Equal) {
+		t.Errorf("the kubelet began with %s for %s: not a placeholder for %s", names.Subject, names.IPAddresses, n.IP)
+	}
 	pid := n.MainPID(kubeletUnit)
 	if os.Getenv("SOAK") != "" {
 		time.Sleep(35 * time.Second) // what is looked at again after half a minute must not disturb it

@@ -69,12 +69,20 @@ func TestBothCertificatesRotateUnderARunningKubelet(t *testing.T) {
 }
 
 // leaf is the fingerprint of the certificate in use, kind is client or server.
-func (n *node) leaf(kind string) string {
+func (n *node) leaf(kind string) string { n.t.Helper(); return fingerprint(n.parsed(kind).Raw) }
+
+// parsed is the certificate in use.
+func (n *node) parsed(kind string) *x509.Certificate {
 	n.t.Helper()
 	content, err := os.ReadFile(n.current(kind))
 	must(n.t, err)
 	block, _ := pem.Decode(content)
-	return fingerprint(block.Bytes)
+	if block == nil {
+		n.t.Fatalf("no PEM in %s", n.current(kind))
+	}
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	must(n.t, err)
+	return leaf
 }
 
 // current is where the link to a pair leads, seen from the tests: the link itself is relative or the machine's.
