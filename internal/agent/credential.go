@@ -122,6 +122,9 @@ func (a *Agent) compare(ctx context.Context, o status.Observed) {
 	own, differs := a.ownWay(o, pair)
 	a.task(ctx, &m.memory, func(ctx context.Context) func() {
 		defer api.Close()
+		if differs {
+			defer own.Close()
+		}
 		user, err := api.WhoAmI(ctx)
 		if err == nil && differs {
 			if _, ownErr := own.WhoAmI(ctx); ownErr == nil {
