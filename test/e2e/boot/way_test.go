@@ -42,8 +42,13 @@ func (w *way) url() string { return "https://" + w.address }
 func (w *way) up() {
 	w.t.Helper()
 	w.down()
-	listener, err := net.Listen("tcp", w.address)
-	must(w.t, err)
+	var listener net.Listener
+	// a program that another test is just starting has the old listener too, until it is executed
+	within(w.t, 10*time.Second, "nobody listens at "+w.address, func() (free bool) {
+		var err error
+		listener, err = net.Listen("tcp", w.address)
+		return err == nil
+	})
 	w.mu.Lock()
 	w.hangs = false
 	w.listener, w.connections = listener, map[net.Conn]bool{}
