@@ -4,6 +4,8 @@ import (
 	"errors"
 	"slices"
 	"syscall"
+
+	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
 )
 
 // aboutTheFile are the kernel's errors that tell what is there, or that nothing is.
@@ -18,3 +20,7 @@ func Unread(err error) bool {
 	var errno syscall.Errno
 	return errors.As(err, &errno) && !slices.Contains(aboutTheFile, errno)
 }
+
+// Remedy is what a person can do about an error of reading a file, in a few words; empty when there is nothing to say. It is for those
+// who only look, and do not import what changes files. See [durable.Remedy].
+func Remedy(err error) string { return durable.Remedy(err) }

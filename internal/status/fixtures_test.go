@@ -63,7 +63,7 @@ func healthy() Observed {
 		Serving:  Certificate{Kind: csr.Serving, Pair: servingPair(nodeUser, day, 364*day), Linked: true},
 		Kubelet:  &kubeconfig.Kubelet{Endpoint: apiserver.Endpoint{Server: "https://192.0.2.1:6443"}},
 		ServerCA: []byte("a CA"), ClientCA: []byte("a CA"),
-		BootstrapErr: errNone,
+		BootstrapErr: errNone, Asker: &Asker{Agent: 4711},
 	}
 }
 
@@ -73,7 +73,7 @@ func empty() Observed {
 		Now: noon, Node: "worker-1",
 		Client:     Certificate{Kind: csr.Client, PairErr: errNoPair},
 		Serving:    Certificate{Kind: csr.Serving, PairErr: errNoPair},
-		KubeletErr: errKubeless, BootstrapErr: errNone,
+		KubeletErr: errKubeless, BootstrapErr: errNone, Asker: &Asker{Agent: 4711},
 	}
 }
 

@@ -2,17 +2,21 @@ package status
 
 import (
 	"bytes"
-	"encoding/json"
+	"errors"
 	"flag"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/config"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/node"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/screen"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -53,6 +57,36 @@ var pictures = map[string]func() (Observed, config.Config){
 		o.Bootstrap, o.BootstrapErr, o.Aside = bootstrapper, nil, []string{"/etc/kubernetes/token"}
 		return o, settings
 	},
+	"no-agent": func() (Observed, config.Config) {
+		o := healthy()
+		o.Asker = &Asker{}
+		return o, settings
+	},
+	"other-name": func() (Observed, config.Config) {
+		o := healthy()
+		o.Node = "worker-2"
+		return o, settings
+	},
+	"overdue": func() (Observed, config.Config) {
+		o := healthy()
+		o.Client.Pair, o.Serving.Pair = pair(nodeUser, 350*day, 15*day), servingPair(nodeUser, 364*day, 30*time.Hour)
+		return o, settings
+	},
+	"not-root": func() (Observed, config.Config) {
+		o := empty()
+		denied := &fs.PathError{Op: "open", Path: "/var/lib/kubelet/pki/kubelet-client-current.pem", Err: syscall.EACCES}
+		o.Client.PairErr, o.Client.Unread, o.BootstrapErr = denied, denied, errors.New("bootstrap kubeconfig: /etc/kubernetes/bootstrap.kubeconfig does not exist")
+		o.Asker = &Asker{AgentErr: denied, Unprivileged: true}
+		return o, settings
+	},
+	"kubelet-was-told-otherwise": func() (Observed, config.Config) {
+		o := healthy()
+		o.Kubelets = []node.Kubelet{{
+			Process: node.Process{PID: 815}, Kubeconfig: node.Told[string]{Value: settings.Kubeconfig, Known: true},
+			RotatesClient: node.Told[bool]{Value: true, Known: true}, HostnameOverride: node.Told[string]{Value: "worker-1", Known: true},
+		}}
+		return o, settings
+	},
 }
 
 func TestWhatUsersSee(t *testing.T) {
@@ -60,10 +94,8 @@ func TestWhatUsersSee(t *testing.T) {
 		o, cfg := picture()
 		report := o.Report(cfg)
 		var text, data bytes.Buffer
-		must(t, report.WriteText(&text, o.Now))
-		encoder := json.NewEncoder(&data)
-		encoder.SetIndent("", "  ") // as the status command does
-		must(t, encoder.Encode(report))
+		must(t, report.WriteText(&text, screen.Screen{}, 80))
+		must(t, report.WriteJSON(&data))
 		expectGolden(t, name+".txt", text.Bytes())
 		expectGolden(t, name+".json", data.Bytes())
 		expectUTC(t, name, text.String()+data.String())
@@ -96,15 +128,16 @@ func expectUTC(t *testing.T, name, text string) {
 
 func TestADistanceIsSaidInTheUnitsThatMatter(t *testing.T) {
 	for d, text := range map[time.Duration]string{
-		0:                             "in 0s",
-		59 * time.Second:              "in 59s",
-		-59 * time.Second:             "59s ago",
-		time.Minute:                   "in 1m",
-		90 * time.Minute:              "in 1h30m",
-		-20 * time.Minute:             "20m ago",
-		47*time.Hour + 10*time.Minute: "in 47h10m",
-		48 * time.Hour:                "in 2 days",
-		-365 * day:                    "365 days ago",
+		0:                             "in 0 s",
+		59 * time.Second:              "in 59 s",
+		-59 * time.Second:             "59 s ago",
+		90 * time.Second:              "in 1 min 30 s",
+		90 * time.Minute:              "in 1 h 30 min",
+		-20 * time.Minute:             "20 min 0 s ago",
+		47*time.Hour + 10*time.Minute: "in 47 h 10 min",
+		48 * time.Hour:                "in 2 d 0 h",
+		76 * time.Hour:                "in 3 d 4 h",
+		-365 * day:                    "365 d ago",
 	} {
 		if said := distance(d); said != text {
 			t.Errorf("%s is said as %q, expected %q", d, said, text)

@@ -29,7 +29,7 @@ func (o Observed) KubeletFindings(cfg config.Config) []Finding {
 	var findings []Finding
 	for _, text := range texts {
 		if text != "" {
-			findings = append(findings, Finding{Attention, text})
+			findings = append(findings, Finding{Level: Attention, Text: text})
 		}
 	}
 	return findings

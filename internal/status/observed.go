@@ -44,6 +44,8 @@ type Observed struct {
 
 	// Kubelets are those that run, with what they were told; for whoever observes to fill in, with [node.Kubelets], as often as is fit.
 	Kubelets []node.Kubelet
+	// Asker is what the status command knows beside the files; nil: it is not a command that looks.
+	Asker *Asker
 }
 
 // Certificate is one of the node's two certificates on the disk.

@@ -1,7 +1,6 @@
 package status
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -33,9 +32,21 @@ func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 // rank orders levels by how much they matter to a person.
 var rank = map[Level]int{Well: 0, Attention: 1, Waiting: 2, Broken: 3}
 
-// Report is what status prints, and the stable JSON form. Times are RFC 3339, UTC.
+// APIVersion and ReportKind say what a document of the JSON form is.
+const (
+	APIVersion = config.APIVersion
+	ReportKind = "Status"
+)
+
+// Report is what status prints, and the stable JSON form. Times are RFC 3339, UTC, whole seconds. Every field is explained in
+// docs/status.md, which a test compares with this type.
 type Report struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	// Time is when the files were read.
+	Time         time.Time           `json:"time"`
 	Level        Level               `json:"level"`
+	Agent        *AgentReport        `json:"agent,omitempty"`
 	Node         string              `json:"node"`
 	Kubeconfig   string              `json:"kubeconfig"`
 	Server       string              `json:"server,omitempty"`
@@ -44,8 +55,6 @@ type Report struct {
 	BootstrapSecrets []string `json:"bootstrapSecrets"`
 	// Findings say what is not as it should be, the worst first, each with what to do.
 	Findings []Finding `json:"findings"`
-
-	now time.Time
 }
 
 // State is what a certificate is, in one word.
@@ -62,40 +71,51 @@ const (
 
 // CertificateReport is one certificate. Fields about a pair are empty when there is none.
 type CertificateReport struct {
-	Certificate csr.Kind       `json:"certificate"`
-	State       State          `json:"state"`
-	File        string         `json:"file,omitempty"`
-	Subject     string         `json:"subject,omitempty"`
-	Issuer      string         `json:"issuer,omitempty"`
-	DNSNames    []string       `json:"dnsNames,omitempty"`
-	IPAddresses []string       `json:"ipAddresses,omitempty"`
-	NotBefore   *time.Time     `json:"notBefore,omitempty"`
-	NotAfter    *time.Time     `json:"notAfter,omitempty"`
-	RotateAt    *time.Time     `json:"rotateAt,omitempty"`
-	Pending     *PendingReport `json:"pending,omitempty"`
+	Certificate csr.Kind   `json:"certificate"`
+	State       State      `json:"state"`
+	File        string     `json:"file,omitempty"`
+	Subject     string     `json:"subject,omitempty"`
+	Issuer      string     `json:"issuer,omitempty"`
+	DNSNames    []string   `json:"dnsNames,omitempty"`
+	IPAddresses []string   `json:"ipAddresses,omitempty"`
+	NotBefore   *time.Time `json:"notBefore,omitempty"`
+	NotAfter    *time.Time `json:"notAfter,omitempty"`
+	// Received is when the certificate was stored, from which its rotation is counted; LifetimeSeconds are from then to NotAfter, and
+	// RemainingSeconds those of them that are left, below 0 when it has expired.
+	Received         *time.Time     `json:"received,omitempty"`
+	LifetimeSeconds  *int64         `json:"lifetimeSeconds,omitempty"`
+	RemainingSeconds *int64         `json:"remainingSeconds,omitempty"`
+	RotateAt         *time.Time     `json:"rotateAt,omitempty"`
+	Pending          *PendingReport `json:"pending,omitempty"`
 }
 
 // PendingReport is a certificate signing request under way.
 type PendingReport struct {
 	Name string `json:"name"`
 	// Since is when the API server accepted it; nil: it has not been sent, or the answer was lost.
-	Since   *time.Time `json:"since,omitempty"`
-	Ended   *csr.Ended `json:"ended,omitempty"`
-	Approve string     `json:"approve,omitempty"`
+	Since *time.Time `json:"since,omitempty"`
+	Ended *csr.Ended `json:"ended,omitempty"`
+	// Approve is the command with which an administrator of the cluster lets it be issued.
+	Approve string `json:"approve,omitempty"`
 }
 
 // Finding is one thing that is not as it should be.
 type Finding struct {
 	Level Level  `json:"level"`
 	Text  string `json:"text"`
+	// Remedy is what a person can do about it; empty where there is nothing to do but wait.
+	Remedy string `json:"remedy,omitempty"`
+	// Command is the exact command for it, where there is one; Remedy says who runs it.
+	Command string `json:"command,omitempty"`
 }
 
 // Report judges what was observed.
 func (o Observed) Report(cfg config.Config) Report {
 	r := Report{
-		Node: o.Node, Kubeconfig: cfg.Kubeconfig, now: o.Now,
+		APIVersion: APIVersion, Kind: ReportKind, Time: *utc(o.Now), Agent: o.Asker.agent(),
+		Node: o.Node, Kubeconfig: cfg.Kubeconfig,
 		BootstrapSecrets: o.SecretFiles(cfg),
-		Findings:         []Finding{},
+		Findings:         o.findings(cfg),
 	}
 	if r.BootstrapSecrets == nil {
 		r.BootstrapSecrets = []string{}
@@ -107,7 +127,6 @@ func (o Observed) Report(cfg config.Config) Report {
 	if cfg.Serving != "off" {
 		r.Certificates = append(r.Certificates, o.certificate(o.servingInUse()))
 	}
-	o.findings(cfg, &r)
 	for _, f := range r.Findings {
 		if rank[f.Level] > rank[r.Level] {
 			r.Level = f.Level
@@ -135,7 +154,8 @@ func (o Observed) certificate(c Certificate) CertificateReport {
 	for _, ip := range leaf.IPAddresses {
 		r.IPAddresses = append(r.IPAddresses, ip.String())
 	}
-	r.NotBefore, r.NotAfter = utc(leaf.NotBefore), utc(leaf.NotAfter)
+	r.NotBefore, r.NotAfter, r.Received = utc(leaf.NotBefore), utc(leaf.NotAfter), utc(rotate.Received(leaf, c.Pair.ModTime))
+	r.LifetimeSeconds, r.RemainingSeconds = between(*r.Received, *r.NotAfter), between(*utc(o.Now), *r.NotAfter)
 	if c.Issued() {
 		r.RotateAt = utc(o.RotateAt(c.Pair))
 	}
@@ -175,7 +195,7 @@ func pendingReport(p *csr.Pending) *PendingReport {
 		r.Since = utc(p.Accepted)
 	}
 	if p.UID != "" && p.Ended == nil && len(p.CertificatePEM) == 0 {
-		r.Approve = "kubectl certificate approve " + p.Name
+		r.Approve = approve(p)
 	}
 	return r
 }
@@ -185,6 +205,7 @@ func utc(t time.Time) *time.Time {
 	return &t
 }
 
-func (r *Report) find(level Level, format string, args ...any) {
-	r.Findings = append(r.Findings, Finding{level, fmt.Sprintf(format, args...)})
+func between(from, to time.Time) *int64 {
+	seconds := int64(to.Sub(from) / time.Second)
+	return &seconds
 }

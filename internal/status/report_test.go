@@ -2,8 +2,10 @@ package status
 
 import (
 	"errors"
+	"io/fs"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,6 +22,8 @@ type situation struct {
 	level    Level
 	findings []string
 }
+
+var denied = &fs.PathError{Op: "open", Path: "/a", Err: syscall.EACCES}
 
 var situations = []situation{
 	{"all is well", healthy, func(*Observed, *config.Config) {}, Well, nil},
@@ -55,10 +59,14 @@ var situations = []situation{
 	// requests
 	{"the client's request waits for approval", empty, func(o *Observed, _ *config.Config) {
 		o.Bootstrap, o.BootstrapErr, o.Client.Pending = bootstrapper, nil, pending(csr.Client, sent)
-	}, Waiting, []string{"no client", "worker-1-kubelet-client-0123456789abcdef0123 waits for approval since 2026-03-01T11:58:30Z: kubectl certificate approve worker-1-kubelet-client-0123456789abcdef0123", "no serving"}},
+	}, Waiting, []string{"no client", "worker-1-kubelet-client-0123456789abcdef0123 waits for approval since 2026-03-01T11:58:30Z; an administrator of the cluster looks at it and approves it; kubectl certificate approve worker-1-kubelet-client-0123456789abcdef0123", "no serving"}},
 	{"the client's request was denied", empty, func(o *Observed, _ *config.Config) {
 		o.Bootstrap, o.BootstrapErr, o.Client.Pending = bootstrapper, nil, pending(csr.Client, sent, ended(csr.Denied))
 	}, Broken, []string{"worker-1-kubelet-client-0123456789abcdef0123: denied (Policy: not today)", "no client", "no serving"}},
+	{"the signer cannot issue the client's certificate", empty, func(o *Observed, _ *config.Config) {
+		o.Bootstrap, o.BootstrapErr, o.Client.Pending = bootstrapper, nil, pending(csr.Client, sent, ended(csr.Failed))
+	}, Broken, []string{"failed (Policy: not today); look at the signer's log (kube-controller-manager) for the reason; a new request follows by itself; to ask at once; " +
+		"rm /var/lib/kubelet/pki/kubelet-client.pending.pem && systemctl restart bootstrap-agent", "no client", "no serving"}},
 	{"the client's request was taken by another, and a new one follows", empty, func(o *Observed, _ *config.Config) {
 		o.Bootstrap, o.BootstrapErr, o.Client.Pending = bootstrapper, nil, pending(csr.Client, sent, ended(csr.Replaced))
 	}, Waiting, []string{"no client", "no serving"}},
@@ -67,7 +75,7 @@ var situations = []situation{
 	}, Waiting, []string{"no client", "no serving", "the client request on disk is of no use (it is damaged); the agent makes another"}},
 	{"the serving request waits for approval", healthy, func(o *Observed, _ *config.Config) {
 		o.Serving.Pair, o.Serving.Pending = servingPair("worker-1@bootstrap-agent-placeholder", day, 29*day), pending(csr.Serving, sent)
-	}, Attention, []string{"is a self-signed placeholder", "waits for approval since 2026-03-01T11:58:30Z: kubectl certificate approve worker-1-kubelet-serving-0123456789abcdef0123"}},
+	}, Attention, []string{"is a self-signed placeholder", "waits for approval since 2026-03-01T11:58:30Z; an administrator of the cluster looks at it and approves it; kubectl certificate approve worker-1-kubelet-serving-0123456789abcdef0123"}},
 	{"the serving request was denied", healthy, func(o *Observed, _ *config.Config) {
 		o.Serving.Pair, o.Serving.Pending = servingPair("worker-1@bootstrap-agent-placeholder", day, 29*day), pending(csr.Serving, sent, ended(csr.Denied))
 	}, Attention, []string{"is a self-signed placeholder", "denied (Policy: not today)"}},
@@ -117,6 +125,9 @@ var situations = []situation{
 		"a bootstrap credential was left behind", healthy, func(o *Observed, _ *config.Config) { o.Bootstrap, o.BootstrapErr = bootstrapper, nil }, Attention,
 		[]string{"a bootstrap credential is still in /etc/kubernetes/bootstrap.kubeconfig"},
 	},
+	{"what a shell would take for more is quoted", healthy, func(o *Observed, _ *config.Config) {
+		o.Bootstrap, o.BootstrapErr = &kubeconfig.Bootstrap{Source: kubeconfig.TokenFile, SecretFile: "/etc/kubernetes/the token; id"}, nil
+	}, Attention, []string{"if nothing else needs it; rm '/etc/kubernetes/the token; id'"}},
 	{"a bootstrap credential is kept on purpose", healthy, func(o *Observed, c *config.Config) {
 		o.Bootstrap, o.BootstrapErr, c.KeepBootstrapKubeconfig = bootstrapper, nil, true
 	}, Well, nil},
@@ -141,10 +152,39 @@ var situations = []situation{
 		[]string{"still in /etc/kubernetes/.bootstrap.kubeconfig.used"},
 	},
 
+	// nobody looks after it
+	{
+		"no agent runs, and all is well", healthy, func(o *Observed, _ *config.Config) { o.Asker = &Asker{} }, Attention,
+		[]string{"no agent runs on /var/lib/kubelet/pki: nothing is asked for, and nothing is rotated; start it; systemctl start bootstrap-agent"},
+	},
+	{"no agent runs, and the node is to join", empty, func(o *Observed, _ *config.Config) {
+		o.Asker, o.Bootstrap, o.BootstrapErr = &Asker{}, bootstrapper, nil
+	}, Waiting, []string{"no agent runs", "no client certificate yet; ; ", "no serving"}},
+	{"no agent runs, and a person must act first", empty, func(o *Observed, _ *config.Config) { o.Asker = &Asker{} }, Broken, []string{"no client", "no agent runs", "no serving"}},
+	{"it cannot be told whether an agent runs", healthy, func(o *Observed, _ *config.Config) { o.Asker = &Asker{AgentErr: errDamaged} }, Well, nil},
+	{"nobody looked whether an agent runs", healthy, func(o *Observed, _ *config.Config) { o.Asker = nil }, Well, nil},
+	{"the agent is at it", empty, func(o *Observed, _ *config.Config) { o.Bootstrap, o.BootstrapErr = bootstrapper, nil }, Waiting, []string{
+		"no client certificate yet; the agent is at it; what stands in its way; bootstrap-agent doctor", "no serving",
+	}},
+
+	// files that cannot be read
+	{"whoever asks may not read the files", empty, func(o *Observed, _ *config.Config) {
+		o.Asker, o.Client.Unread, o.BootstrapErr = &Asker{Unprivileged: true, Agent: 1}, denied, denied
+	}, Broken, []string{
+		"permission denied; only root may read it, so ask as root; sudo bootstrap-agent status",
+		"permission denied; only root may read it, so ask as root; sudo bootstrap-agent status", "no serving",
+	}},
+	{"root may not read the files", healthy, func(o *Observed, _ *config.Config) { o.Client.Unread = denied }, Broken, []string{
+		"the client certificate's files cannot be read: open /a: permission denied; the agent runs as root; find out what denies it (owner, mode, SELinux, AppArmor)",
+	}},
+	{"the disk of the serving certificate fails", healthy, func(o *Observed, _ *config.Config) {
+		o.Serving.Unread = &fs.PathError{Op: "read", Path: "/a", Err: syscall.EIO}
+	}, Broken, []string{"the serving certificate's files cannot be read: read /a: input/output error; the disk may be failing: look at the kernel's log (dmesg)"}},
+
 	// a person must act
 	{
 		"the machine has another name now", healthy, func(o *Observed, _ *config.Config) { o.Node = "worker-2" }, Broken,
-		[]string{"the identity is system:node:worker-1, and this machine is called worker-2 now; name it back, or put a bootstrap kubeconfig"},
+		[]string{"the identity is system:node:worker-1, and this machine is called worker-2 now; put a bootstrap kubeconfig at /etc/kubernetes/bootstrap.kubeconfig to join under the new name, or name it back; hostnamectl hostname worker-1"},
 	},
 	{
 		"the kubelet's kubeconfig is lost", healthy, func(o *Observed, _ *config.Config) { o.Kubelet, o.KubeletErr = nil, errKubeless }, Broken,
@@ -156,6 +196,9 @@ var situations = []situation{
 	},
 }
 
+// whole is a finding with all that it says to do.
+func whole(f Finding) string { return strings.Join([]string{f.Text, f.Remedy, f.Command}, "; ") }
+
 func TestTheReportSaysHowThingsStandAndWhatToDo(t *testing.T) {
 	for _, s := range situations {
 		o, cfg := s.from(), settings
@@ -166,7 +209,7 @@ func TestTheReportSaysHowThingsStandAndWhatToDo(t *testing.T) {
 		}
 		said := len(r.Findings) == len(s.findings)
 		for i := range s.findings {
-			said = said && strings.Contains(r.Findings[i].Text, s.findings[i])
+			said = said && strings.Contains(whole(r.Findings[i]), s.findings[i])
 		}
 		if !said {
 			t.Errorf("%s: says %+v\nexpected %q", s.name, r.Findings, s.findings)
