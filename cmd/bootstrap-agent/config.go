@@ -9,6 +9,7 @@ import (
 	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/config"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/kubeconfig"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/metrics"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/unit"
 )
 
@@ -26,7 +27,7 @@ func configCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check flags, configuration file, cert-dir and bootstrap kubeconfig; changes nothing, asks nobody",
-		Long: `Check flags, configuration file, cert-dir and bootstrap kubeconfig. Changes nothing, asks nobody.
+		Long: `Check flags, configuration file, web configuration (--web.config.file), cert-dir and bootstrap kubeconfig. Changes nothing, asks nobody.
 
 With --systemd: print what the configuration needs of the systemd unit besides what it has, as a drop-in:
 bootstrap-agent config check --systemd > ` + unit.DropIn + `
@@ -47,6 +48,9 @@ Exit codes: 0 well, or no bootstrap kubeconfig there; 2 usage, configuration, ce
 			}
 			if err := (certdir.Dir{Path: cfg.CertDir}).Check(); err != nil {
 				return usage(fmt.Errorf("cert-dir: %w", err))
+			}
+			if err := metrics.CheckConfig(cfg.WebConfigFile); err != nil {
+				return usage(err)
 			}
 			bootstrap, err := kubeconfig.LoadBootstrap(path)
 			switch {

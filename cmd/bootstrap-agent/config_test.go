@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/bootstrap-agent/bootstrap-agent/internal/agent"
 )
 
 // checked is what "config check --systemd" prints, with the bootstrap kubeconfig of this user.
@@ -53,5 +56,31 @@ func TestOrdinaryPathsNeedNothing(t *testing.T) {
 	cmd.SetArgs([]string{"config", "check", "--systemd"})
 	if err := cmd.ExecuteContext(t.Context()); err != nil || !strings.HasPrefix(out.String(), "# Nothing is needed") {
 		t.Errorf("%v: %s", err, out.String())
+	}
+}
+
+func TestAWebConfigurationThatCannotBeUsedIsNamedWithoutItsSecrets(t *testing.T) {
+	folder := t.TempDir()
+	bootstrap, webConfig := filepath.Join(folder, "none"), filepath.Join(folder, "web.yaml")
+	for text, says := range map[string]string{
+		"basic_auth_users: {prometheus: hunter2-in-clear}": "is no bcrypt hash",
+		"basic_auth_users: hunter2-in-clear":               "cannot unmarshal",
+		"":                                                 "protects nothing",
+		"tls_server_config: {cert_file: none.pem, key_file: none.pem}": "none.pem",
+	} {
+		if err := os.WriteFile(webConfig, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := root()
+		cmd.SetOut(&bytes.Buffer{})
+		cmd.SetArgs([]string{"config", "check", "--cert-dir=" + folder + "/pki", "--bootstrap-kubeconfig=" + bootstrap, "--web.config.file=" + webConfig})
+		err := cmd.ExecuteContext(t.Context())
+		exit, ok := errors.AsType[*agent.ExitError](err)
+		if !ok || exit.Code != 2 || !strings.Contains(exit.Err.Error(), webConfig) || !strings.Contains(exit.Err.Error(), says) {
+			t.Errorf("%q: %v, expected exit code 2 with %q", text, err, says)
+		}
+		if ok && strings.Contains(exit.Err.Error(), "hunter") {
+			t.Errorf("%q: the password is in %v", text, err)
+		}
 	}
 }

@@ -42,6 +42,8 @@ type Options struct {
 	// RuntimeDirectory is systemd's $RUNTIME_DIRECTORY, a folder that lasts for a boot; empty: what an earlier process of this boot did is
 	// not known.
 	RuntimeDirectory string
+	// Metrics is told of everything; nil: nobody is.
+	Metrics Metrics
 	// Proc is where running kubelets are looked for, [node.Proc]; empty: nowhere.
 	Proc string
 }
@@ -61,6 +63,7 @@ type Agent struct {
 	registered registeredMemory
 	served     servedMemory
 	kubelets   kubeletsMemory
+	version    versionMemory
 	identity   *identity
 	keep       keepsake
 	files      memory // of what is written again
@@ -71,6 +74,8 @@ type Agent struct {
 	noted      struct{ server, local time.Time } // the API server's time at a local one
 	stages     stages
 	said       map[string]string
+	counted    map[fault]bool
+	refused    string // why the API server does not accept the node's identity, if that was its last word
 	observer   status.Observer
 	observed   string // the stamp of what was last looked at
 
@@ -89,6 +94,9 @@ func New(options Options) *Agent {
 	if options.Notify == nil {
 		options.Notify = func(string) {}
 	}
+	if options.Metrics == nil {
+		options.Metrics = unheard{}
+	}
 	return &Agent{
 		Options:    options,
 		cfg:        options.Config,
@@ -98,6 +106,7 @@ func New(options Options) *Agent {
 		serving:    memory{name: csr.Serving},
 		registered: registeredMemory{memory: memory{name: csr.Serving}},
 		said:       map[string]string{},
+		counted:    map[fault]bool{},
 		events:     make(chan func(), 16), // a task goes on while the loop is busy with the disk
 	}
 }
@@ -158,10 +167,12 @@ const (
 	lookEvery = time.Second
 	// changesTake is how long after a change the files are looked at: changes come in groups, and may go on and on.
 	changesTake = 10 * time.Millisecond
-	// aliveEvery is how often the loop says that it goes round, while it waits.
-	aliveEvery = 5 * time.Second
+	// aliveEvery is how often the loop says that it goes round, while it waits; until the kubelet can start, twice as often.
+	aliveEvery = 20 * time.Second
 	// observeEvery is how often everything is read again, in case a change was missed, and for the wall clock.
 	observeEvery = time.Minute
+	// sweepEvery is how often is looked for files that nothing needs, after the first minutes.
+	sweepEvery = 10 * time.Minute
 )
 
 func (a *Agent) loop(ctx context.Context) error {
@@ -178,7 +189,10 @@ func (a *Agent) loop(ctx context.Context) error {
 		}
 		quiet := a.keep.reset.IsZero() && o.Client.Unread == nil && o.Serving.Unread == nil && a.files.failure == ""
 		if quiet && !o.Now.Before(sweepAt) { // again and again, for what a killed agent has just left is too young at the start
-			sweepAt = o.Now.Add(observeEvery)
+			sweepAt = o.Now.Add(sweepEvery)
+			if o.Now.Sub(a.started) < observeEvery {
+				sweepAt = o.Now.Add(observeEvery)
+			}
 			a.sweep(o)
 		}
 		a.report(o)
@@ -208,6 +222,7 @@ func (a *Agent) act(ctx context.Context, o status.Observed) bool {
 	credential := a.actCredential(ctx, o)
 	a.actServed(ctx, o)
 	a.findKubelets(ctx, o)
+	a.findVersion(ctx, o)
 	return serving || credential
 }
 

@@ -25,7 +25,10 @@ func (a *Agent) ask(ctx context.Context, m *memory, p *csr.Pending, api *apiserv
 		asker := &csr.Asker{
 			API: api, Clock: a.Clock, AsNode: p.AsNode || p.Wish.Kind == csr.Serving,
 			Accepted: func(object *certificatesv1.CertificateSigningRequest) {
-				a.send(ctx, func() { a.accepted(m, object) })
+				a.send(ctx, func() {
+					a.noteTime(api) // it may wait for days from now on, and a clock that is wrong is seen meanwhile
+					a.accepted(m, object)
+				})
 			},
 			Unwatchable: func(err error) {
 				a.log.Warn("the certificate signing request cannot be watched, so it is read again and again; bind system:node-bootstrapper",
@@ -68,6 +71,10 @@ func (a *Agent) accepted(m *memory, object *certificatesv1.CertificateSigningReq
 	}
 	if p.UID == string(object.UID) {
 		return
+	}
+	if p.UID == "" {
+		m.created = m.accepted
+		a.Metrics.Requested(string(m.name), "created")
 	}
 	p.UID, p.Accepted = string(object.UID), object.CreationTimestamp.Time
 	if !a.disk(m, "store the certificate signing request's uid", func() error { return a.store(p) }) {
@@ -121,6 +128,8 @@ func (a *Agent) issued(m *memory, p *csr.Pending, outcome csr.Outcome) {
 	if !a.disk(m, "store the issued certificate", func() error { return a.store(p) }) {
 		return
 	}
+	a.Metrics.Requested(string(m.name), string(csr.Issued))
+	a.Metrics.Waited(string(m.name), a.waited(m, p))
 	a.log.Info("the certificate was issued", "certificate", m.name, "csr", p.Name,
 		"issuer", leaf.Issuer.String(), "until", leaf.NotAfter.UTC().Format(time.RFC3339))
 }
@@ -130,6 +139,7 @@ func (a *Agent) deleted(m *memory, p *csr.Pending) {
 	now := a.Clock.Now()
 	old := !p.Accepted.IsZero() && a.serverTime().Sub(p.Accepted) > rotate.OldRequest && (m.resent.IsZero() || now.Sub(m.resent) > rotate.OldRequest)
 	p.UID = ""
+	a.Metrics.Requested(string(m.name), string(csr.Deleted))
 	if old {
 		p.Deletions, p.AgainAt = 0, time.Time{}
 	} else {
@@ -143,6 +153,7 @@ func (a *Agent) deleted(m *memory, p *csr.Pending) {
 		return
 	}
 	m.ended = &csr.Ended{Outcome: csr.Deleted, At: now}
+	a.Metrics.Failed(phaseOf(m.name), string(csr.Deleted))
 	if stored {
 		m.retryAt = p.AgainAt
 	}
@@ -156,6 +167,7 @@ func (a *Agent) end(m *memory, p *csr.Pending, outcome csr.Outcome) {
 	ended := &csr.Ended{Outcome: outcome.Result, Reason: csr.Plain(outcome.Reason), Message: csr.Plain(outcome.Message), At: endedAt(outcome.At, p.Made, a.Clock.Now())}
 	p.Ended, m.ended = ended, ended
 	a.disk(m, "store how the request ended", func() error { return a.store(p) })
+	a.countEnd(m, ended.Outcome)
 	m.trouble = a.endedText(p)
 	a.log.Error("the request came to nothing", "certificate", m.name, "csr", p.Name, "why", endings[outcome.Result], "reason", ended.Reason, "message", ended.Message,
 		"next", nextKey(p).UTC().Format(time.RFC3339), "remedy", remedies[outcome.Result])
@@ -202,12 +214,14 @@ func (a *Agent) failed(m *memory, err error) {
 	remedy := reason.Remedy()
 	if m.asNode {
 		remedy = reason.RemedyAsNode()
+		a.heardAsNode(err)
 	}
 	a.retry(m, failureFor(reason), string(reason), err, remedy)
 }
 
 // retry plans the next attempt and says so.
 func (a *Agent) retry(m *memory, failure rotate.Failure, reason string, err error, remedy string) {
+	a.Metrics.Failed(a.phase(m, reason), metricReason(reason, err))
 	text := csr.Plain(err.Error()) // whoever answers has a say in it
 	trouble := fmt.Sprintf("%s: %s", reason, text)
 	if remedy != "" {
@@ -224,15 +238,20 @@ func (a *Agent) retry(m *memory, failure rotate.Failure, reason string, err erro
 // asLongAsItLives bounds a pause before the next attempt, also one that a server asks for (Retry-After), by a tenth of what is left of
 // the certificate: it must not expire because a load balancer said "in an hour", or after an outage that ended before it did.
 func (a *Agent) asLongAsItLives(m *memory, asked time.Duration) time.Duration {
-	k := a.keep.client
-	if m.name == csr.Serving {
-		k = a.keep.serving
-	}
+	k := a.keptOf(m)
 	if k.pair == nil || !a.Clock.Now().Before(k.pair.Leaf.NotAfter) {
 		return asked
 	}
 	left := k.pair.Leaf.NotAfter.Sub(a.Clock.Now())
 	return min(asked, max(left/10, 0))
+}
+
+// keptOf is what is remembered of the certificate in use.
+func (a *Agent) keptOf(m *memory) kept {
+	if m.name == csr.Serving {
+		return a.keep.serving
+	}
+	return a.keep.client
 }
 
 // failureFor sorts the reasons of failed requests into the rows of the retry policy.

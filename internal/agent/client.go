@@ -56,6 +56,7 @@ func (a *Agent) makeClientPending(o status.Observed, aim aim, bootstrapping bool
 
 func (a *Agent) giveUp(m *memory, p *csr.Pending) {
 	m.abandon()
+	a.Metrics.Requested(string(m.name), "abandoned")
 	a.log.Warn("gave up a certificate signing request, since it is not what is wanted now",
 		"certificate", m.name, "csr", p.Name, "remove", "kubectl delete csr "+p.Name)
 }
@@ -99,7 +100,7 @@ func (a *Agent) makePending(m *memory, c status.Certificate, aim aim, endpoint a
 			return err // and what is remembered of earlier failures makes the next pause longer
 		}
 		m.succeed()
-		m.accepted, m.approved, m.provedLeaf, m.ended = time.Time{}, time.Time{}, nil, nil
+		m.accepted, m.created, m.approved, m.provedLeaf, m.ended = time.Time{}, time.Time{}, time.Time{}, nil, nil
 		return nil
 	})
 }
@@ -139,7 +140,7 @@ func (a *Agent) askAsBootstrap(ctx context.Context, o status.Observed) (changed 
 		return a.disk(m, "store the certificate signing request", func() error { return a.store(p) })
 	}
 	a.narrow(b)
-	api, err := apiserver.New(b.Endpoint, b.Credential, a.UserAgent, a.Clock)
+	api, err := a.api(b.Endpoint, b.Credential)
 	if err != nil {
 		a.retry(m, rotate.Forbidden, "configuration", err, "")
 		return false
@@ -258,6 +259,7 @@ func (a *Agent) proved(p *csr.Pending, leaf *x509.Certificate, user apiserver.Us
 	if err == nil && user.IsNode(p.Wish.NodeName) {
 		m.succeed()
 		m.provedLeaf = leafBytes(p.CertificatePEM)
+		a.heardAsNode(nil)
 		a.log.Info("the API server accepts the new client certificate", "user", user.Name, "server", p.Endpoint.Server)
 		return
 	}

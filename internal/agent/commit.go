@@ -35,6 +35,9 @@ func (a *Agent) commitClient(o status.Observed) error {
 		return err
 	}
 	a.client.succeed()
+	if o.Client.Pair != nil && !o.Client.Committed() {
+		a.Metrics.Rotated(string(csr.Client), true)
+	}
 	a.client.provedLeaf = nil
 	if a.serving.running { // what waits for its answer goes on with the new identity
 		a.serving.abandon()

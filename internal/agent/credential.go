@@ -41,6 +41,7 @@ func (a *Agent) settleAside(o status.Observed) (changed bool) {
 	}
 	again := m.trouble == err.Error()
 	m.fail(rotate.LocalTrouble, a.Clock.Now(), 0, err.Error())
+	a.Metrics.Failed(status.CredentialPhase, disposalReason)
 	if !again {
 		a.log.Warn("cannot settle a bootstrap credential that lies aside", "err", err,
 			"remedy", durable.Remedy(err), "again", m.retryAt.UTC().Format(time.RFC3339))
@@ -68,6 +69,7 @@ func (a *Agent) dispose(o status.Observed) (changed bool) {
 	if err != nil {
 		m.retryAt = a.Clock.Now().Add(disposeAgain)
 		m.trouble = err.Error()
+		a.Metrics.Failed(status.CredentialPhase, disposalReason)
 		a.log.Warn("the used bootstrap credential is still on the disk", "err", err,
 			"remedy", durable.Remedy(err), "again", m.retryAt.UTC().Format(time.RFC3339))
 		return false
@@ -114,7 +116,7 @@ func (a *Agent) compare(ctx context.Context, o status.Observed) {
 	m := &a.credential
 	a.narrow(o.Bootstrap) // it may stay for long, if nobody answers
 	fingerprint, endpoint, pair := o.Bootstrap.Fingerprint(), o.Bootstrap.Endpoint, o.Client.Pair.PEM
-	api, err := apiserver.New(endpoint, apiserver.Credential{CertificatePEM: pair, KeyPEM: pair}, a.UserAgent, a.Clock)
+	api, err := a.api(endpoint, apiserver.Credential{CertificatePEM: pair, KeyPEM: pair})
 	if err != nil {
 		m.fail(rotate.Forbidden, a.Clock.Now(), 0, err.Error())
 		return
@@ -161,6 +163,7 @@ func (a *Agent) compared(fingerprint string, endpoint apiserver.Endpoint, user a
 		}
 		m.succeed()
 		m.sameCluster, m.refusedSince = fingerprint, time.Time{}
+		a.heardAsNode(nil)
 	case err != nil && apiserver.ReasonOf(err) != apiserver.Unauthorized:
 		m.refusedSince = time.Time{} // a refusal counts only as long as nothing else is heard
 		a.notCompared(o, failureFor(apiserver.ReasonOf(err)), err)
@@ -186,6 +189,9 @@ func (a *Agent) refusedThere(o status.Observed, fingerprint string, endpoint api
 	}
 	unknown := errors.Is(err, errIdentity)
 	other := elsewhere(o, endpoint)
+	if !other && unknown {
+		a.heardAsNode(err)
+	}
 	switch {
 	case other && a.fromSystemd(o):
 		a.notCompared(o, rotate.Forbidden, fmt.Errorf("the cluster of the systemd credential does not know this node's identity, which stays: %w; to move "+
@@ -214,6 +220,7 @@ func (a *Agent) notCompared(o status.Observed, failure rotate.Failure, err error
 	m := &a.credential
 	again := m.trouble == err.Error()
 	m.fail(failure, a.Clock.Now(), apiserver.RetryAfter(err), err.Error())
+	a.Metrics.Failed(status.CredentialPhase, credentialReason(err))
 	if !again {
 		a.log.Warn("a bootstrap kubeconfig beside a working identity was not touched", "file", o.Bootstrap.Path, "err", err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/rotate"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
 )
 
 // disk runs a change of the files; trouble there is the same for all of them: said, kept for later, nothing lost.
@@ -31,6 +32,7 @@ func (a *Agent) disk(m *memory, what string, change func() error) bool {
 
 func (a *Agent) diskFailed(m *memory, what string, err error) {
 	a.synced = false
+	a.Metrics.Failed(status.DiskPhase, diskReason(err))
 	at := m.failDisk(a.Clock.Now(), what, err)
 	a.log.Error("cannot change the files", "to", what, "certificate", m.name, "err", err,
 		"remedy", durable.Remedy(err), "again", at.UTC().Format(time.RFC3339))
@@ -38,6 +40,7 @@ func (a *Agent) diskFailed(m *memory, what string, err error) {
 
 // unread waits for what cannot be read now.
 func (a *Agent) unread(m *memory, err error) {
+	a.Metrics.Failed(status.DiskPhase, diskReason(err))
 	at := m.failDisk(a.Clock.Now(), readFiles, err)
 	a.log.Error("cannot read the files; nothing is changed until that is possible", "certificate", m.name, "err", err,
 		"remedy", durable.Remedy(err), "again", at.UTC().Format(time.RFC3339))

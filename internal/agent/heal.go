@@ -44,6 +44,8 @@ type kept struct {
 	pair *certdir.Pair // of a certificate
 	ours []byte        // the certificate that we have put in place ourselves, the last time
 	text []byte        // of any other file
+	// modified is the file's time, which it keeps: a kubelet that was started since has read it.
+	modified time.Time
 	// since is when it was first seen damaged or gone; zero: it is whole.
 	since time.Time
 	gone  bool
@@ -195,6 +197,9 @@ func noteFile(k *kept, path string, good []byte, now time.Time) {
 	switch {
 	case good != nil && !untrusted: // these bytes and no others: the file may have been damaged since they were judged
 		k.whole(nil, good, now)
+		if err == nil {
+			k.modified = file.Info.ModTime()
+		}
 	case certdir.Unread(err), err == nil && bytes.Equal(file.Data, k.text):
 	case untrusted && durable.TrustFolder(filepath.Dir(path)) != nil: // it is the folder's trouble, which no writing mends
 	default:
@@ -249,11 +254,11 @@ func (a *Agent) healable() []struct {
 		kept    *kept
 		restore func() error
 	}{
-		{a.dir.ServerCA(), &k.serverCA, func() error { return a.dir.WriteCA(a.dir.ServerCA(), k.serverCA.text) }},
-		{a.dir.ClientCA(), &k.clientCA, func() error { return a.dir.WriteCA(a.dir.ClientCA(), k.clientCA.text) }},
+		{a.dir.ServerCA(), &k.serverCA, func() error { return a.Disk.WriteFileOf(a.dir.ServerCA(), k.serverCA.text, 0o644, k.serverCA.modified) }},
+		{a.dir.ClientCA(), &k.clientCA, func() error { return a.Disk.WriteFileOf(a.dir.ClientCA(), k.clientCA.text, 0o644, k.clientCA.modified) }},
 		{a.dir.Current(certdir.Client), &k.client, func() error { return a.dir.Restore(certdir.Client, k.client.pair) }},
 		{a.dir.Current(certdir.Serving), &k.serving, func() error { return a.dir.Restore(certdir.Serving, k.serving.pair) }},
-		{a.cfg.Kubeconfig, &k.kubelet, func() error { return a.Disk.WriteFile(a.cfg.Kubeconfig, k.kubelet.text, 0o600) }},
+		{a.cfg.Kubeconfig, &k.kubelet, func() error { return a.Disk.WriteFileOf(a.cfg.Kubeconfig, k.kubelet.text, 0o600, k.kubelet.modified) }},
 	}
 }
 

@@ -10,6 +10,15 @@ import (
 	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
 )
 
+// api returns a client of which every request is counted.
+func (a *Agent) api(endpoint apiserver.Endpoint, credential apiserver.Credential) (*apiserver.Client, error) {
+	api, err := apiserver.New(endpoint, credential, a.UserAgent, a.Clock)
+	if err == nil {
+		api.Count(a.Metrics.Called)
+	}
+	return api, err
+}
+
 // nodeAPI returns a client with the node's own certificate. It is the same, with its connections, until certificate or endpoint
 // change; then the old one's are closed.
 func (a *Agent) nodeAPI(certificate, key []byte, endpoint apiserver.Endpoint) (*apiserver.Client, error) {
@@ -18,7 +27,7 @@ func (a *Agent) nodeAPI(certificate, key []byte, endpoint apiserver.Endpoint) (*
 	if a.identity != nil && a.identity.key == name {
 		return a.identity.api, nil
 	}
-	api, err := apiserver.New(endpoint, apiserver.Credential{CertificatePEM: certificate, KeyPEM: key}, a.UserAgent, a.Clock)
+	api, err := a.api(endpoint, apiserver.Credential{CertificatePEM: certificate, KeyPEM: key})
 	if err != nil {
 		return nil, err
 	}

@@ -33,6 +33,8 @@ type memory struct {
 	provedLeaf []byte
 	// accepted is when the API server had the request, by our clock.
 	accepted time.Time
+	// created is when the API server accepted it for the first time, by our clock; zero: that was before this process, or is not known.
+	created time.Time
 	// approved is when we heard that it was approved: from then on only the signer's work is missing.
 	approved time.Time
 	// resent is when a request that the cluster had cleaned up was last sent again at once. It is not again for a day, whatever the

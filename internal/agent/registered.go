@@ -59,6 +59,7 @@ func (a *Agent) registeredAs(addresses []apiserver.NodeAddress, err error) {
 		return
 	}
 	m.succeed()
+	a.heardAsNode(nil)
 	if len(addresses) > 0 { // the last known ones are better than none
 		m.addresses = nil
 		for _, address := range addresses {

@@ -15,13 +15,21 @@ import (
 // adopted (heal.go), and rotated when its own time has come, so that for each certificate of the kubelet's the agent asks for one at most. But
 // it is two requests for one, and the kubelet goes on with its own, so it is said.
 
-// kubeletsEvery is how often is looked for kubelets.
-const kubeletsEvery = time.Minute
+const (
+	// kubeletsEvery is how often is looked for kubelets: in the first minutes, and after one has ended.
+	kubeletsEvery = time.Minute
+	// kubeletsRarely is how often where there has been none for long: every process of the machine is looked at for it.
+	kubeletsRarely = 5 * time.Minute
+	// kubeletsLate is when that is.
+	kubeletsLate = 3 * time.Minute
+)
 
 // kubeletsMemory is what the running kubelets were told.
 type kubeletsMemory struct {
 	memory
 	found []node.Kubelet
+	// seen is when one of ours was last known to run.
+	seen time.Time
 }
 
 // findKubelets looks for kubelets, beside the loop, for what they name may lie on a file system that does not answer.
@@ -30,8 +38,13 @@ func (a *Agent) findKubelets(ctx context.Context, o status.Observed) {
 	if a.Proc == "" || a.cfg.Once || m.running || o.Now.Before(m.retryAt) {
 		return
 	}
-	m.retryAt = o.Now.Add(kubeletsEvery)
 	ours, proc := o.OurKubelets(a.cfg), a.Proc
+	m.retryAt = o.Now.Add(kubeletsEvery)
+	if len(ours) > 0 {
+		m.seen = o.Now
+	} else if o.Now.Sub(a.started) > kubeletsLate && o.Now.Sub(m.seen) > kubeletsLate {
+		m.retryAt = o.Now.Add(kubeletsRarely)
+	}
 	over := func(k node.Kubelet) bool { return !k.Process.Runs(proc) }
 	if len(ours) > 0 && !slices.ContainsFunc(ours, over) { // nothing is read again: a kubelet has read its configuration once, at its start
 		return

@@ -111,3 +111,28 @@ func TestALookForAKubeletIsPlannedWithTheRest(t *testing.T) {
 		t.Errorf("the loop sleeps until %s", next)
 	}
 }
+
+func TestWhereNoKubeletRunsForLongItIsLookedForRarely(t *testing.T) {
+	m := newMaterial(t)
+	s, _ := settled(t, m, true)
+	a := s.agent
+	a.Proc = t.TempDir()
+	pause := func() time.Duration {
+		a.kubelets.retryAt = time.Time{}
+		o := a.observe()
+		a.findKubelets(t.Context(), o)
+		a.kubelets.abandon()
+		return a.kubelets.retryAt.Sub(o.Now)
+	}
+	if got := pause(); got != kubeletsEvery {
+		t.Errorf("at the start it is looked for again after %s", got)
+	}
+	s.clock.Step(kubeletsLate + time.Second)
+	if got := pause(); got != kubeletsRarely {
+		t.Errorf("after %s it is looked for again after %s", kubeletsLate, got)
+	}
+	a.kubelets.seen = s.clock.Now()
+	if got := pause(); got != kubeletsEvery {
+		t.Errorf("after one has ended it is looked for again after %s", got)
+	}
+}

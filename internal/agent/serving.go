@@ -151,6 +151,9 @@ func (a *Agent) commitServing(ctx context.Context, o status.Observed) bool {
 			return err
 		}
 		m.succeed()
+		if replaced := o.Serving; replaced.Issued() && !replaced.Committed() {
+			a.Metrics.Rotated(string(m.name), true)
+		}
 		if leaf, err := x509.ParseCertificate(a.keep.serving.ours); err == nil {
 			a.watchServed(cmp.Or(o.Serving.Pair, o.Serving.Adopted), leaf)
 		}
@@ -216,6 +219,7 @@ func (a *Agent) findAddresses(ctx context.Context, name string) {
 func (a *Agent) foundAddresses(ips []net.IP, err error) {
 	m := &a.addresses
 	if err != nil {
+		a.Metrics.Failed(status.AddressPhase, "lookup")
 		m.fail(rotate.NoAnswer, a.Clock.Now(), 0, fmt.Sprintf("the serving certificate waits for the node's address: %v", err))
 		if m.failures == 1 {
 			a.log.Warn("the serving certificate waits for the node's address", "err", err)

@@ -89,6 +89,7 @@ const extendEvery = 10 * time.Second
 // was set back (only where it has no monotonic part) is no reason to be silent.
 func (s *stages) alive(a *Agent) {
 	now := a.Clock.Now()
+	a.Metrics.Alive()
 	due := func(last time.Time, every time.Duration) bool { return now.Sub(last) >= every || now.Before(last) }
 	if !s.ready && due(s.extended, extendEvery) {
 		s.extended = now
@@ -113,6 +114,8 @@ func (a *Agent) report(o status.Observed) {
 		a.log.Info("the kubelet can start", "why", why)
 	}
 	a.say(o)
+	a.countFaults(o)
+	a.Metrics.Stands(a.standing(o))
 }
 
 // StartedFile is there, in the RuntimeDirectory, when READY was given in this boot.

@@ -14,6 +14,9 @@ import (
 func (a *Agent) wait(ctx context.Context, o status.Observed) error {
 	a.watcher.Set(a.watched())
 	look := aliveEvery
+	if !a.stages.ready {
+		look = extendEvery
+	}
 	if a.watcher.Err() != nil {
 		look = lookEvery
 	}
@@ -75,7 +78,7 @@ func (a *Agent) nextTime(o status.Observed) time.Time {
 	if o.NodeErr != nil || unusable { // no file tells of a host name, nor of all that can be wrong with a credential
 		earlier(o.Now.Add(lookEvery))
 	}
-	for _, m := range []memory{a.client, a.serving, a.credential.memory, a.addresses.memory, a.registered.memory, a.files, a.served.memory, a.kubelets.memory} {
+	for _, m := range []memory{a.client, a.serving, a.credential.memory, a.addresses.memory, a.registered.memory, a.files, a.served.memory, a.kubelets.memory, a.version.memory} {
 		earlier(m.retryAt)
 		earlier(m.lacksSince.Add(differenceLasts))
 		earlier(m.mismatchSince.Add(nameMismatch))

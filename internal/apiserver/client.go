@@ -61,6 +61,7 @@ type Client struct {
 	api         *rest.RESTClient
 	connections *connections
 	times       *serverClock
+	calls       *calls
 }
 
 // New returns a client for endpoint. It sends nothing. userAgent appears in the API server's audit log.
@@ -79,7 +80,7 @@ func newClient(endpoint Endpoint, credential Credential, userAgent string, now c
 	if endpoint.ProxyURL != "" {
 		proxy, err := url.Parse(endpoint.ProxyURL)
 		if err != nil {
-			return nil, fmt.Errorf("proxy-url %q: %w", endpoint.ProxyURL, err)
+			return nil, errors.New("proxy-url is not a URL") // the text may hold a password
 		}
 		config.Proxy = http.ProxyURL(proxy)
 	}
@@ -91,15 +92,18 @@ func newClient(endpoint Endpoint, credential Credential, userAgent string, now c
 	if err != nil {
 		return nil, fmt.Errorf("credential for %s: %w", endpoint.Server, err)
 	}
-	times := &serverClock{clock: now}
+	if credential.Exec != nil { // nothing else fails before it is sent, however late a busy machine comes to that
+		authenticated = tellCredentialErrors(authenticated)
+	}
+	times, counted := &serverClock{clock: now}, &calls{}
 	api, err := rest.RESTClientForConfigAndClient(config, &http.Client{
-		Transport:     times.watching(limitAnswers(connections.leaving(tellCredentialErrors(authenticated)))),
+		Transport:     counted.counting(times.watching(limitAnswers(connections.leaving(authenticated)))),
 		CheckRedirect: refuseRedirect,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connection to %s: %w", endpoint.Server, err)
 	}
-	return &Client{Endpoint: endpoint, api: api, connections: connections, times: times}, nil
+	return &Client{Endpoint: endpoint, api: api, connections: connections, times: times, calls: counted}, nil
 }
 
 // API sends requests. Each gets [Once], so that nothing repeats it behind our back.

@@ -39,6 +39,10 @@ type Config struct {
 	ExpirationSeconds        int32           `json:"expirationSeconds,omitempty" flag:"expiration-seconds" usage:"lifetime to ask for, at least 1800; 0: the signer's default. Signers may shorten it"`
 	KeepBootstrapKubeconfig  bool            `json:"keepBootstrapKubeconfig,omitempty" flag:"keep-bootstrap-kubeconfig" usage:"do not delete the credential after use"`
 	StartHold                metav1.Duration `json:"startHold,omitempty" flag:"start-hold" usage:"how long the kubelet's start may be held back, whatever happens"`
+	WebListenAddress         string          `json:"webListenAddress" flag:"web.listen-address" usage:"address:port of /metrics, /healthz and /readyz; empty: no port"`
+	WebConfigFile            string          `json:"webConfigFile,omitempty" flag:"web.config.file" usage:"file that switches on TLS, client certificates or passwords there (Prometheus exporter-toolkit)"`
+	Textfile                 string          `json:"textfile,omitempty" flag:"textfile" usage:"file, ending in .prom, in which the metrics are kept too, for the textfile collector of node_exporter"`
+	KubeletMetrics           bool            `json:"kubeletMetrics,omitempty" flag:"kubelet-metrics" usage:"show the certificates' times to live under the kubelet's own metric names too"`
 	LogFormat                string          `json:"logFormat,omitempty" flag:"log-format" usage:"text or json"`
 	LogLevel                 string          `json:"logLevel,omitempty" flag:"log-level" usage:"debug, info, warn or error"`
 	Once                     bool            `json:"once,omitempty" flag:"once" usage:"end when the node has its certificates; nothing is rotated afterwards"`
@@ -68,6 +72,8 @@ func Default() Config {
 		StartHold:    metav1.Duration{Duration: 2 * time.Minute},
 		LogFormat:    "text",
 		LogLevel:     "info",
+
+		WebListenAddress: "127.0.0.1:10261",
 	}
 }
 

@@ -51,6 +51,9 @@ func (c Config) Validate() error {
 	check("key-algorithm", oneOf(c.KeyAlgorithm, keyAlgorithms))
 	check("expiration-seconds", expiration(c.ExpirationSeconds))
 	check("start-hold", notNegative(c.StartHold.Duration))
+	check("web.listen-address", listenAddress(c.WebListenAddress))
+	check("web.config.file", fileName(c.WebConfigFile))
+	check("textfile", textfile(c.Textfile, c.CertDir))
 	check("log-format", oneOf(c.LogFormat, logFormats))
 	check("log-level", new(slog.LevelVar).UnmarshalText([]byte(c.LogLevel)))
 	check("timeout", notNegative(c.Timeout.Duration))
@@ -71,6 +74,8 @@ func (c Config) contradictions() []error {
 	contradicts(c.Timeout.Duration > 0 && !c.Once, "--timeout (timeout) is given without --once (once): the daemon tries for ever")
 	contradicts(c.BootstrapKubeconfig == c.Kubeconfig, "--bootstrap-kubeconfig and --kubeconfig are the same file %s: the one is deleted, the other is for ever", c.Kubeconfig)
 	contradicts(c.CertDir != "" && c.CertDir == c.BootstrapKubeconfig, "--bootstrap-kubeconfig and --cert-dir are the same path %s", c.CertDir)
+	contradicts(c.Textfile != "" && slices.Contains([]string{c.Kubeconfig, c.BootstrapKubeconfig, c.WebConfigFile, c.KubeletClientCAFile}, c.Textfile),
+		"--textfile (textfile) names %s, which is another setting's file", c.Textfile)
 	contradicts(c.CertDir != "" && c.CertDir == c.Kubeconfig, "--kubeconfig and --cert-dir are the same path %s", c.CertDir)
 	return errs
 }
@@ -162,6 +167,45 @@ func kubeletAddress(text string) error {
 		return fmt.Errorf("%q has no port number", text)
 	case net.ParseIP(host) == nil && len(validation.IsDNS1123Subdomain(host)) > 0:
 		return fmt.Errorf("%q is no address, nor address:port", text)
+	}
+	return nil
+}
+
+// listenAddress accepts what can be listened on, port 0 (any that is free) too. Empty: nowhere.
+func listenAddress(text string) error {
+	if text == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		return fmt.Errorf("%q is not address:port", text)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("%q has no port number", text)
+	}
+	address, _, _ := strings.Cut(host, "%") // a link-local address has an interface
+	if host != "" && net.ParseIP(address) == nil && len(validation.IsDNS1123Subdomain(host)) > 0 {
+		return fmt.Errorf("%q is not address:port", text)
+	}
+	return nil
+}
+
+func fileName(path string) error {
+	if path == "" {
+		return nil
+	}
+	return required(path)
+}
+
+// textfile refuses what node_exporter would not read, and a place among the node's keys.
+func textfile(path, certDir string) error {
+	switch {
+	case path == "":
+		return nil
+	case filepath.Ext(path) != ".prom" || filepath.Base(path) == ".prom":
+		return fmt.Errorf("%q does not end in .prom: node_exporter reads no other", path)
+	case strings.HasPrefix(path, strings.TrimSuffix(certDir, "/")+"/"):
+		return fmt.Errorf("%q lies in the cert-dir, where others than root must not look", path)
 	}
 	return nil
 }

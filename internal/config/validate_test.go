@@ -51,6 +51,18 @@ var bad = []struct{ field, yaml, says string }{
 	{"expirationSeconds", "1799", "less than 1800"},
 	{"expirationSeconds", "-1", "less than 1800"},
 	{"startHold", "-1s", "is negative"},
+	{"webListenAddress", "'10261'", "is not address:port"},
+	{"webListenAddress", "127.0.0.1", "is not address:port"},
+	{"webListenAddress", "'2001:db8::1:10261'", "is not address:port"},
+	{"webListenAddress", "'127.0.0.1:http'", "no port number"},
+	{"webListenAddress", "'127.0.0.1:70000'", "no port number"},
+	{"webListenAddress", "'a b:1'", "is not address:port"},
+	{"webListenAddress", "'http://a:1'", "is not address:port"},
+	{"webConfigFile", "/", "does not name a file"},
+	{"textfile", "/var/lib/node_exporter/bootstrap-agent.txt", "does not end in .prom"},
+	{"textfile", "/var/lib/node_exporter/", "does not end in .prom"},
+	{"textfile", "/var/lib/node_exporter/.prom", "does not end in .prom"},
+	{"textfile", "/var/lib/kubelet/pki/a.prom", "lies in the cert-dir"},
 	{"logFormat", "xml", "one of text, json"},
 	{"logLevel", "loud", "loud"},
 	{"logLevel", "''", "name"},
@@ -82,7 +94,7 @@ func TestABadValueIsRefusedWithItsFlagAndField(t *testing.T) {
 
 func TestEverySettingThatCanBeBadIsChecked(t *testing.T) {
 	t.Parallel()
-	checked := map[string]bool{"keepBootstrapKubeconfig": true, "once": true, "kubeletClientCAFile": true, "rotateCertificates": true, "rotateServerCertificates": true} // nothing can be wrong; read later
+	checked := map[string]bool{"keepBootstrapKubeconfig": true, "once": true, "kubeletClientCAFile": true, "rotateCertificates": true, "rotateServerCertificates": true, "kubeletMetrics": true} // nothing can be wrong; read later
 	for _, b := range bad {
 		checked[b.field] = true
 	}
@@ -99,6 +111,9 @@ func TestUnusualValuesThatAreGoodAreTaken(t *testing.T) {
 		"hostnameOverride: ' Node-1.Example.COM '", "hostnameOverride: 192.0.2.1", "nodeIP: '::'", "nodeIP: 0.0.0.0", "nodeIP: '2001:db8::1, 192.0.2.1'",
 		"expirationSeconds: 0", "expirationSeconds: 1800", "servingWait: 0s", "startHold: 0s", "servingDNSNames: []", "servingIPs: [127.0.0.1]",
 		"kubeletServer: https://[2001:db8::1]:6443/k8s", "logLevel: WARN", "kubeletAddress: '[2001:db8::1]:10251'", "kubeletAddress: '[2001:db8::1]'", "kubeletAddress: node-1:10250", "serving: after-node-registered", "once: true\ntimeout: 1s", "serving: 'off'\nservingIPs: []",
+		"webListenAddress: ''", "webListenAddress: ':10261'", "webListenAddress: '[::1]:10261'", "webListenAddress: localhost:0", "webListenAddress: '[fe80::1%eth0]:10261'",
+		"webConfigFile: /etc/bootstrap-agent/web.yaml", "textfile: /var/lib/node_exporter/bootstrap-agent.prom", "textfile: /var/lib/kubelet/pki.prom",
+		"once: true\ntextfile: /a.prom\nwebConfigFile: /a.yaml",
 	} {
 		if _, err := config.Load(file(t, fields+"\n"), flags(t)); err != nil {
 			t.Errorf("%s is refused: %v", fields, err)
@@ -116,6 +131,8 @@ func TestValuesThatContradictEachOtherAreRefused(t *testing.T) {
 		{"serving: 'off'\nservingIPs: [192.0.2.1]", []string{"--serving-ips", "servingIPs", "--serving=off"}},
 		{"timeout: 1s", []string{"--timeout", "--once"}},
 		{"kubeconfig: /a/k\nbootstrapKubeconfig: /a/../a/k", []string{"--bootstrap-kubeconfig", "--kubeconfig", "/a/k"}},
+		{"textfile: /a.prom\nkubeconfig: /a.prom", []string{"--textfile", "textfile", "/a.prom", "another setting's"}},
+		{"textfile: /a.prom\nwebConfigFile: /b/../a.prom", []string{"--textfile", "/a.prom", "another setting's"}},
 		{"kubeconfig: /a\ncertDir: /a", []string{"--kubeconfig", "--cert-dir", "/a"}},
 		{"bootstrapKubeconfig: /a\ncertDir: /a/", []string{"--bootstrap-kubeconfig", "--cert-dir", "/a"}},
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // process puts a process into a folder that is like /proc.
@@ -35,6 +36,9 @@ func process(t *testing.T, proc string, pid int, namespaces string, argv ...stri
 
 func TestOnlyAKubeletOfThisMachineThatBelongsToAClusterIsFound(t *testing.T) {
 	proc := t.TempDir()
+	if err := os.WriteFile(filepath.Join(proc, "stat"), []byte("cpu 1 2 3\nbtime 1750000000\nprocesses 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	process(t, proc, 30, "30", "/opt/bin/kubelet", "--kubeconfig=/30")
 	process(t, proc, 7, "7", "kubelet", "--bootstrap-kubeconfig", "/7")
 	process(t, proc, 8, "8", "kubelet", "--version")
@@ -50,7 +54,7 @@ func TestOnlyAKubeletOfThisMachineThatBelongsToAClusterIsFound(t *testing.T) {
 	if err != nil || len(found) != 2 || found[0].BootstrapKubeconfig.Value != "/7" || found[1].Kubeconfig.Value != "/30" {
 		t.Fatalf("found %+v, %v", found, err)
 	}
-	if got, want := found[1].Process, (Process{PID: 30, Started: "1030"}); got != want {
+	if got, want := found[1].Process, (Process{PID: 30, Started: "1030", Since: time.Unix(1750000010, 3e8)}); got != want {
 		t.Errorf("process %+v, expected %+v", got, want)
 	}
 	if !found[0].Process.Runs(proc) {

@@ -43,13 +43,24 @@ func (n Needs) lines() []string {
 	if len(n.Write) == 0 {
 		return lines
 	}
-	var optional []string
+	var own, open, optional []string
 	for _, folder := range n.Write {
 		optional = append(optional, "-"+folder)
+		if folder == n.open {
+			open = append(open, folder)
+		} else {
+			own = append(own, folder)
+		}
 	}
+	lines = append(lines, "[Service]")
 	// "+": without the sandbox. "-": or mkdir itself is not run (226/NAMESPACE) where the folder is missing.
-	return append(lines, "[Service]", "ExecStartPre=+mkdir -p "+strings.ReplaceAll(quoted(n.Write), "$", "$$"), "ReadWritePaths="+quoted(optional),
-		"NoExecPaths="+quoted(optional)) // "/" of the unit's does not reach what is mounted to be written
+	for i, folders := range [][]string{own, open} {
+		if len(folders) > 0 {
+			command := []string{"mkdir -p ", "mkdir -p -m 755 "}[i] // the unit's UMask= lets nobody else in
+			lines = append(lines, "ExecStartPre=+"+command+strings.ReplaceAll(quoted(folders), "$", "$$"))
+		}
+	}
+	return append(lines, "ReadWritePaths="+quoted(optional), "NoExecPaths="+quoted(optional)) // "/" of the unit's does not reach what is mounted to be written
 }
 
 // quoted writes paths for a unit file: systemd.syntax(7), and % is for its specifiers.

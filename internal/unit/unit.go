@@ -39,6 +39,9 @@ type Needs struct {
 	Hidden []string
 	// Exec is the credential plugin that it must be able to run; empty: none.
 	Exec string
+
+	// open is the one of Write that others read as well.
+	open string
 }
 
 // NeedsOf returns what the settings need of the unit. Named are the files that the bootstrap kubeconfig names, as far as it is known.
@@ -54,7 +57,11 @@ func NeedsOf(cfg config.Config, named ...string) Needs {
 	default:
 		n.write(cfg.BootstrapKubeconfig, filepath.Dir(resolved(cfg.BootstrapKubeconfig)))
 	}
-	for _, path := range append(named, cfg.KubeletClientCAFile) {
+	if cfg.Textfile != "" {
+		n.write(cfg.Textfile, filepath.Dir(resolved(cfg.Textfile)))
+		n.open = filepath.Dir(resolved(cfg.Textfile))
+	}
+	for _, path := range append(named, cfg.KubeletClientCAFile, cfg.WebConfigFile) {
 		if path != "" {
 			n.read(path)
 		}

@@ -93,6 +93,19 @@ func TestADropInHasWhatTheUnitLacksAndNothingElse(t *testing.T) {
 			lines: []string{"[Unit]", "RequiresMountsFor=/opt/token /srv/ca.crt"},
 		},
 		{
+			name:   "a text file elsewhere: its folder, which node_exporter reads",
+			change: func(c *config.Config) { c.Textfile = "/var/lib/node_exporter/bootstrap-agent.prom" },
+			lines: []string{
+				"[Unit]", "RequiresMountsFor=/var/lib/node_exporter", "[Service]", "ExecStartPre=+mkdir -p -m 755 /var/lib/node_exporter",
+				"ReadWritePaths=-/var/lib/node_exporter", "NoExecPaths=-/var/lib/node_exporter",
+			},
+		},
+		{
+			name:   "a web configuration elsewhere is only read",
+			change: func(c *config.Config) { c.WebConfigFile = "/srv/web.yaml" }, lines: []string{"[Unit]", "RequiresMountsFor=/srv/web.yaml"},
+		},
+		{name: "a web configuration beside the configuration file", change: func(c *config.Config) { c.WebConfigFile = "/etc/bootstrap-agent/web.yaml" }},
+		{
 			name: "names that systemd would read otherwise", change: func(c *config.Config) { c.CertDir = `/srv/100% $a "b"/pki` },
 			lines: []string{
 				"[Unit]", `RequiresMountsFor="/srv/100%% $a \"b\""`, "[Service]", `ExecStartPre=+mkdir -p "/srv/100%% $$a \"b\""`, `ReadWritePaths="-/srv/100%% $a \"b\""`, `NoExecPaths="-/srv/100%% $a \"b\""`,
@@ -110,11 +123,13 @@ func TestTheTextSaysWhatNoDropInOfPathsCanMend(t *testing.T) {
 		needs Needs
 		says  string
 	}{
-		"nothing":                    {NeedsOf(settings(nil)), "Nothing is needed"},
-		"a home":                     {NeedsOf(settings(func(c *config.Config) { c.BootstrapKubeconfig = "/root/bootstrap.kubeconfig" })), "/root/bootstrap.kubeconfig has to lie elsewhere"},
-		"a temporary folder":         {NeedsOf(settings(func(c *config.Config) { c.CertDir = "/var/tmp/pki" })), "/var/tmp/pki has to lie elsewhere"},
-		"an exec credential plugin":  {Needs{Exec: "/usr/bin/aws"}, "cp " + ExecDropIn + " /etc/systemd/system/" + Name + ".d/"},
-		"a file elsewhere, and exec": {Needs{Exec: "aws", Write: []string{"/srv"}}, "As root: put this into " + DropIn},
+		"nothing":                     {NeedsOf(settings(nil)), "Nothing is needed"},
+		"a home":                      {NeedsOf(settings(func(c *config.Config) { c.BootstrapKubeconfig = "/root/bootstrap.kubeconfig" })), "/root/bootstrap.kubeconfig has to lie elsewhere"},
+		"a temporary folder":          {NeedsOf(settings(func(c *config.Config) { c.CertDir = "/var/tmp/pki" })), "/var/tmp/pki has to lie elsewhere"},
+		"a web configuration at home": {NeedsOf(settings(func(c *config.Config) { c.WebConfigFile = "/root/web.yaml" })), "/root/web.yaml has to lie elsewhere"},
+		"a text file in /tmp":         {NeedsOf(settings(func(c *config.Config) { c.Textfile = "/tmp/a.prom" })), "/tmp/a.prom has to lie elsewhere"},
+		"an exec credential plugin":   {Needs{Exec: "/usr/bin/aws"}, "cp " + ExecDropIn + " /etc/systemd/system/" + Name + ".d/"},
+		"a file elsewhere, and exec":  {Needs{Exec: "aws", Write: []string{"/srv"}}, "As root: put this into " + DropIn},
 	} {
 		text := c.needs.Text()
 		if !strings.Contains(text, c.says) || strings.Contains(text, "Nothing is needed") != (name == "nothing") {
