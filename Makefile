@@ -20,6 +20,9 @@ node_root := bin/node-root/etc/os-release
 # The programs that make packages; tests make some.
 package_tools := bin/tools/nfpm bin/tools/cyclonedx-gomod
 
+# Prometheus' programs from Debian's packages, and its parser of queries; tests use them.
+prometheus := $(addprefix bin/prometheus/,prometheus promtool prometheus-node-exporter)
+
 # With KUBEBUILDER_ASSETS set nothing of the control plane is built: it is only looked at.
 cp_names := etcd kube-apiserver kube-controller-manager kubectl
 cp_files := $(if $(KUBEBUILDER_ASSETS),,$(addprefix $(cp_dir)/,$(cp_names)))
@@ -37,12 +40,12 @@ build: need-go ## bin/bootstrap-agent, static
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(version)" -o bin/bootstrap-agent ./cmd/bootstrap-agent
 
 .PHONY: test
-test: need-go need-git need-cc need-strace need-machine control-plane $(cp_dir)/kubelet $(node_root) $(package_tools) build ## every test, with the race detector, against a real control plane
+test: need-go need-git need-cc need-strace need-machine control-plane $(cp_dir)/kubelet $(node_root) $(package_tools) $(prometheus) bin/tools/promql build ## every test, with the race detector, against a real control plane
 	hack/test.sh
 
 .PHONY: soak
-soak: need-go need-git need-cc need-strace need-machine control-plane $(cp_dir)/kubelet $(node_root) $(package_tools) ## the tests with nothing left out: every generated state, waits above a minute (more than an hour)
-	SOAK=1 CGO_ENABLED=1 go test -race -timeout 3h -p 1 -count=1 ./internal/... ./test/packages ./test/e2e/...
+soak: need-go need-git need-cc need-strace need-machine control-plane $(cp_dir)/kubelet $(node_root) $(package_tools) $(prometheus) bin/tools/promql ## the tests with nothing left out: every generated state, waits above a minute (more than an hour)
+	SOAK=1 CGO_ENABLED=1 go test -race -timeout 3h -p 1 -count=1 ./internal/... ./test/packages ./test/alerts ./test/e2e/...
 
 .PHONY: fuzz
 fuzz: need-go ## each fuzz target for FUZZTIME (30s), one after another
@@ -62,6 +65,14 @@ $(package_tools): tools/packages/go.mod tools/packages/go.sum
 	@hack/need.sh go
 	@echo "building $(@F) from tools/packages/go.mod: less than a minute, once"
 	@CGO_ENABLED=0 go -C tools/packages build -o ../../bin/tools/ $(tool)
+
+bin/tools/promql: $(wildcard tools/promql/*.go) tools/promql/go.mod tools/promql/go.sum
+	@hack/need.sh go
+	@echo "building promql from tools/promql: less than a minute, once"
+	@CGO_ENABLED=0 go -C tools/promql build -o ../../bin/tools/promql .
+
+$(prometheus) &:
+	@hack/prometheus.sh bin/prometheus
 
 .PHONY: lint
 lint: bin/tools/golangci-lint ## style and suspicious code (.golangci.yml); the rules of the design are tests: test/design
