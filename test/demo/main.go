@@ -49,6 +49,7 @@ func demo(ctx context.Context) error {
 		{"What it took", s.showCost},
 		{"A new client certificate, asked for with the old one", s.rotate},
 		{"Its file is damaged, and comes back", s.heal},
+		{"What Prometheus sees of it", s.showMetrics},
 		{"Killed, and started again", s.restart},
 	} {
 		s.screen.heading(part.heading)
@@ -119,6 +120,7 @@ kubeconfig: %[1]s/kubelet.kubeconfig
 certDir: %[1]s/pki
 hostnameOverride: %[2]s
 nodeIP: 192.0.2.10
+webListenAddress: 127.0.0.1:0
 `
 
 func (s *story) startNode(ctx context.Context) (err error) {
