@@ -75,6 +75,7 @@ func withinBudgets() *results {
 		kubeletClient: joins(3, join{identity: 100 * ms, requests: 4}),
 		kubeletBoth:   joins(3, join{identity: 300 * ms, requests: 4, resident: 70e6}),
 		agentSize:     15e6, kubeletSize: 85e6,
+		scraped: idle{cpu: float64(200 * ms), resident: 20e6}, alone: idle{cpu: float64(40 * ms), resident: 19e6}, idleFor: 10 * time.Minute,
 	}
 }
 
@@ -84,12 +85,17 @@ func TestEveryBudgetOfTheDesignIsHeld(t *testing.T) {
 	}
 	ms := time.Millisecond
 	for want, change := range map[string]func(*results){
-		"identity":                         func(r *results) { r.agentClient = joins(3, join{identity: 121 * ms, requests: 3}) },
-		"identity, serving pair too":       func(r *results) { r.kubeletBoth = joins(3, join{identity: 199 * ms}) },
-		"API requests, client certificate": func(r *results) { r.agentClient[1].requests = 4 },
-		"API requests, both certificates":  func(r *results) { r.agentBoth[2].requests = 6 },
-		"program":                          func(r *results) { r.agentSize = 24.1e6 },
-		"resident":                         func(r *results) { r.agentBoth = joins(3, join{identity: 60 * ms, requests: 5, resident: 22.1e6}) },
+		"identity":                               func(r *results) { r.agentClient = joins(3, join{identity: 121 * ms, requests: 3}) },
+		"identity, serving pair too":             func(r *results) { r.kubeletBoth = joins(3, join{identity: 199 * ms}) },
+		"API requests, client certificate":       func(r *results) { r.agentClient[1].requests = 4 },
+		"API requests, both certificates":        func(r *results) { r.agentBoth[2].requests = 6 },
+		"program":                                func(r *results) { r.agentSize = 24.1e6 },
+		"resident":                               func(r *results) { r.agentBoth = joins(3, join{identity: 60 * ms, requests: 5, resident: 22.1e6}) },
+		"idle, scraped: processor time in 10m0s": func(r *results) { r.scraped.cpu = float64(301 * ms) },
+		"idle, scraped: resident":                func(r *results) { r.scraped.resident = 22.1e6 },
+		"idle, no port: processor time in 10m0s": func(r *results) { r.alone.cpu = float64(51 * ms) },
+		"idle, no port: processor time in 5m0s":  func(r *results) { r.alone.cpu, r.scraped.cpu, r.idleFor = float64(26*ms), 0, 5*time.Minute },
+		"idle, no port: resident":                func(r *results) { r.alone.resident = 22.1e6 },
 	} {
 		r := withinBudgets()
 		change(r)
@@ -112,6 +118,8 @@ func TestTheTableShowsBothRatioBudgetAndVerdict(t *testing.T) {
 		{"both certificates", "80 ms", "–", "–", "–"},
 		{"API requests, client certificate", "3", "4", "0.75", "= 3", "ok"},
 		{"program", "15.0 MB", "85.0 MB", "0.18", "≤ 24 MB", "ok"},
+		{"idle, scraped: processor time in 10m0s", "200 ms", "–", "–", "≤ 300 ms", "ok"},
+		{"idle, no port: resident", "19.0 MB", "–", "–", "≤ 22 MB", "ok"},
 	} {
 		line := ""
 		for text := range strings.Lines(table.String()) {

@@ -90,6 +90,9 @@ var (
 	megabytes    = unit{" MB", 1e6, 1}
 )
 
+// idleBudgetFor is the time that the budgets of an idle agent are for.
+const idleBudgetFor = 10 * time.Minute
+
 func (u unit) write(v float64) string { return fmt.Sprintf("%.*f", u.after, v/u.of) }
 
 // rows are the table, with the budgets.
@@ -106,7 +109,17 @@ func (r *results) rows() []row {
 		{"API requests, both certificates", pick(r.agentBoth, requests), nil, count, budget{exactly: 5}},
 		{"program", sample{r.agentSize}, sample{r.kubeletSize}, megabytes, budget{most: 24 * megabytes.of}},
 		{"resident", pick(r.agentBoth, resident), pick(r.kubeletBoth, resident), megabytes, budget{most: 22 * megabytes.of}},
+		r.idle("scraped", r.scraped.cpu, 300),
+		{"idle, scraped: resident", sample{r.scraped.resident}, nil, megabytes, budget{most: 22 * megabytes.of}},
+		r.idle("no port", r.alone.cpu, 50),
+		{"idle, no port: resident", sample{r.alone.resident}, nil, megabytes, budget{most: 22 * megabytes.of}},
 	}
+}
+
+// idle is the row of an idle agent's processor time; most is in milliseconds for ten minutes.
+func (r *results) idle(what string, cpu, most float64) row {
+	share := float64(r.idleFor) / float64(idleBudgetFor)
+	return row{"idle, " + what + ": processor time in " + r.idleFor.String(), sample{cpu}, nil, milliseconds, budget{most: most * milliseconds.of * share}}
 }
 
 // pick takes one value of each join, if it has it.

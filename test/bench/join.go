@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -50,10 +49,12 @@ type node struct {
 func (n *node) file(name string) string { return filepath.Join(n.dir, name) }
 
 // newNode makes a node with a token that the API server takes.
-func (t *track) newNode(ctx context.Context) (*node, error) {
+func (t *track) newNode(ctx context.Context) (*node, error) { return t.newNodeIn(ctx, t.dir) }
+
+func (t *track) newNodeIn(ctx context.Context, dir string) (*node, error) {
 	t.nodes++
 	n := &node{name: fmt.Sprintf("bench-%d", t.nodes)}
-	n.dir = filepath.Join(t.dir, n.name)
+	n.dir = filepath.Join(dir, n.name)
 	if err := os.MkdirAll(n.file("pki"), 0o700); err != nil {
 		return nil, err
 	}
@@ -74,22 +75,27 @@ func (t *track) newNode(ctx context.Context) (*node, error) {
 	return n, err
 }
 
-// joinAgent runs the agent as the service that it is. The pending file of a certificate goes when all that belongs to it is
-// durable, the kubeconfig included.
+// startAgent starts the agent as the service that it is, without a port unless a flag says another thing.
+func (t *track) startAgent(ctx context.Context, n *node, flags ...string) (*process, error) {
+	args := []string{
+		"run", "--web.listen-address=", "--bootstrap-kubeconfig=" + n.file("bootstrap.kubeconfig"), "--kubeconfig=" + n.file("kubelet.kubeconfig"),
+		"--cert-dir=" + n.file("pki"), "--hostname-override=" + n.name, "--node-ip=192.0.2.10",
+	}
+	return start(ctx, program.Command(ctx, t.agent, append(args, flags...)...))
+}
+
+// joinAgent has the agent join. The pending file of a certificate goes when all that belongs to it is durable, the kubeconfig included.
 func (t *track) joinAgent(ctx context.Context, serving, idle bool) (join, error) {
 	n, err := t.newNode(ctx)
 	if err != nil {
 		return join{}, err
 	}
 	defer n.changes.close()
-	args := []string{
-		"run", "--bootstrap-kubeconfig=" + n.file("bootstrap.kubeconfig"), "--kubeconfig=" + n.file("kubelet.kubeconfig"),
-		"--cert-dir=" + n.file("pki"), "--hostname-override=" + n.name, "--node-ip=192.0.2.10",
-	}
+	var flags []string
 	if !serving {
-		args = append(args, "--serving=off")
+		flags = append(flags, "--serving=off")
 	}
-	p, err := start(ctx, program.Command(ctx, t.agent, args...))
+	p, err := t.startAgent(ctx, n, flags...)
 	if err != nil {
 		return join{}, err
 	}
@@ -199,16 +205,7 @@ func (p *process) residentIdle(ctx context.Context) (float64, error) {
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.command.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	_, after, _ := strings.Cut(string(status), "VmRSS:")
-	kib, err := strconv.ParseFloat(strings.Fields(after + " ?")[0], 64)
-	if err != nil {
-		return 0, fmt.Errorf("VmRSS of process %d: %w", p.command.Process.Pid, err)
-	}
-	return kib * 1024, nil
+	return program.Resident(p.command.Process.Pid)
 }
 
 // stop is SIGTERM, which is to end the process well.

@@ -11,9 +11,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/bootstrap-agent/bootstrap-agent/test/controlplane"
 	"github.com/bootstrap-agent/bootstrap-agent/test/internal/program"
@@ -24,9 +26,10 @@ const idleRounds = 3
 
 func main() {
 	rounds := flag.Int("rounds", 10, "how often each is measured")
+	idle := flag.Duration("idle", idleBudgetFor, "for how long agents with nothing to do are measured; the budget goes with it")
 	flag.Parse()
 	program.Main("bench", func(ctx context.Context) error {
-		err := bench(ctx, max(*rounds, 1))
+		err := bench(ctx, max(*rounds, 1), max(*idle, scrapeEvery))
 		if _, ok := errors.AsType[*program.Exit](err); err != nil && !ok {
 			err = &program.Exit{Code: 2, Err: err}
 		}
@@ -34,7 +37,7 @@ func main() {
 	})
 }
 
-func bench(ctx context.Context, rounds int) error {
+func bench(ctx context.Context, rounds int, idle time.Duration) error {
 	t, err := newTrack(ctx)
 	if err != nil {
 		return err
@@ -42,6 +45,11 @@ func bench(ctx context.Context, rounds int) error {
 	defer t.close()
 	r, err := measure(ctx, t, rounds)
 	if err != nil {
+		return err
+	}
+	fmt.Printf("leaving agents alone for %s\n", idle)
+	r.idleFor = idle
+	if r.scraped, r.alone, err = t.idleAgents(ctx, idle); err != nil {
 		return err
 	}
 	rows := r.rows()
@@ -61,12 +69,16 @@ Median (least–most) of the rounds; MB are 10^6 bytes. The agent's time ends wh
 the kubelet's when its kubeconfig is there: it proves nothing, and syncs the certificate only. "Serving pair too": the agent makes a
 placeholder and asks for a certificate, which is approved at once; the kubelet, as it comes, makes itself a pair (two RSA keys,
 most of its time). Resident: after 2 s of rest; the kubelet's while it waits for a container runtime, before it does any work.
+Idle: both certificates are there and nothing happens; processor time of all threads, and what is resident at the end. Scraped: every
+15 s, as Prometheus does; the other agent has no port.
 `
 
 // results are the joins of all rounds.
 type results struct {
 	agentClient, agentBoth, kubeletClient, kubeletBoth []join
 	agentSize, kubeletSize                             float64
+	scraped, alone                                     idle
+	idleFor                                            time.Duration
 }
 
 // measure runs the rounds: agent and kubelet in turns, who begins changes, so that a busy moment of the machine meets both.
@@ -118,7 +130,7 @@ func measure(ctx context.Context, t *track, rounds int) (*results, error) {
 type track struct {
 	cp             *controlplane.ControlPlane
 	stopApprover   func()
-	dir            string
+	dir, quiet     string // quiet: no folder above it is in use by others
 	agent, kubelet string
 	runtime        *silentRuntime
 	nodes          int
@@ -144,6 +156,10 @@ func (t *track) open(ctx context.Context) (err error) {
 		return err
 	}
 	if t.dir, err = os.MkdirTemp("", "bench-"); err != nil {
+		return err
+	}
+	// Beside the program, not in /tmp: the agent watches all folders above its files, and one where others are busy leaves it no rest.
+	if t.quiet, err = os.MkdirTemp(filepath.Dir(t.agent), "idle-"); err != nil {
 		return err
 	}
 	if t.runtime, err = newSilentRuntime(t.dir); err != nil {
@@ -178,4 +194,5 @@ func (t *track) close() {
 		t.runtime.close()
 	}
 	os.RemoveAll(t.dir)
+	os.RemoveAll(t.quiet)
 }

@@ -51,6 +51,9 @@ func newNode(t *testing.T, cp *controlplane.ControlPlane) *node {
 	t.Helper()
 	n := &node{t: t, cp: cp, dir: t.TempDir(), name: nodeName(t), program: agentProgram}
 	n.flags = []string{"--hostname-override=" + n.name, "--node-ip=192.0.2.10"}
+	if strings.HasPrefix(t.Name(), theScenarios+"/") {
+		n.flags = append(n.flags, measured...)
+	}
 	t.Cleanup(n.assertNoSecretLeft)
 	return n
 }
@@ -116,7 +119,8 @@ func (n *node) staticToken(user controlplane.User) clientcmdapi.AuthInfo {
 
 // command is one of the agent's commands with this node's files and flags.
 func (n *node) command(ctx context.Context, command []string, args ...string) *exec.Cmd {
-	all := append(slices.Clone(command), "--bootstrap-kubeconfig="+n.bootstrapFile(), "--kubeconfig="+n.kubeconfig(), "--cert-dir="+n.certDir().Path)
+	all := append(slices.Clone(command), "--bootstrap-kubeconfig="+n.bootstrapFile(), "--kubeconfig="+n.kubeconfig(), "--cert-dir="+n.certDir().Path,
+		"--web.listen-address=") // many nodes have one loopback; a test that wants the port says which
 	all = append(append(all, n.flags...), args...)
 	all = append(append(slices.Clone(n.through), n.program), all...)
 	c := exec.CommandContext(ctx, all[0], all[1:]...)

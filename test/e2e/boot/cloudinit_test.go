@@ -49,7 +49,13 @@ func TestANodeJoinsFromTheShippedUserData(t *testing.T) {
 	if left, want := n.filesWith(token), n.documentedCopies(); !slices.Equal(left, want) {
 		t.Errorf("cloud-init leaves the token in\n%s\nand docs/cloud-init.md says\n%s", strings.Join(left, "\n"), strings.Join(want, "\n"))
 	}
+	if named, left := n.copiesByDoctor(), n.filesWith(token); !slices.Equal(named, left) {
+		t.Errorf("doctor finds the token in\n%s\nand it is in\n%s", strings.Join(named, "\n"), strings.Join(left, "\n"))
+	}
 	n.Run(forgetUserData)
+	if named := n.copiesByDoctor(); len(named) > 0 {
+		t.Errorf("after the cleaning doctor finds the token in %s", named)
+	}
 	if left := n.filesWith(token); len(left) > 0 {
 		t.Errorf("after the cleaning the token is still in %s", left)
 	}
