@@ -137,7 +137,7 @@ func TestTheDemoShowsANodeFromTokenToReadiness(t *testing.T) {
 			t.Errorf("%q is not shown", text)
 		}
 	}
-	if lines := strings.Count(shown, "\n"); lines > 125 {
+	if lines := strings.Count(shown, "\n"); lines > 128 {
 		t.Errorf("%d lines are more than a person reads", lines)
 	}
 	if strings.Contains(shown, s.temp) || strings.Contains(shown, "\x1b") {

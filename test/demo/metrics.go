@@ -12,7 +12,7 @@ import (
 var servedAt = regexp.MustCompile(`address=(\S+)`)
 
 // someSeries are a few of what there is.
-var someSeries = regexp.MustCompile(`^bootstrap_agent_(ready|bootstrap_token_present|certificate_(expiration|rotation)_timestamp_seconds|rotations_total|certificate_self_signed)\b`)
+var someSeries = regexp.MustCompile(`^bootstrap_agent_(ready |bootstrap_token_present |certificate_expiration_timestamp_seconds|rotations_total\{certificate="client")`)
 
 // showMetrics asks the agent as Prometheus does.
 func (s *story) showMetrics(ctx context.Context) error {
