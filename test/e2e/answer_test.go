@@ -53,13 +53,16 @@ func refused(twist func(*issue)) proof {
 		l := newLiar(t, twist, nil)
 		before = l.bootstrapBytes()
 		d := l.start()
-		for range 2 {
+		for attempt := range 2 {
 			d.awaitLog(row.Says)
 			d.awaitStatus("client: the issued certificate cannot be used: " + l.first(csr.Client))
 			d.awaitStatus(row.Says)
 			time.Sleep(aWhile())
 			l.assertNotStored(before)
 			d.shows(row, scenarios.Waits)
+			if attempt == 0 {
+				d.showsSigns(row)
+			}
 			d.kill()
 			d = l.start()
 		}
@@ -116,6 +119,7 @@ func proveNotYetValid(t *testing.T, row scenarios.Scenario) {
 		d.awaitLog("reason=clock")
 		d.awaitStatus(row.Says)
 		l.assertNotStored(before)
+		d.showsSigns(row)
 		d.kill()
 		d = l.start()
 	}
@@ -169,13 +173,16 @@ func proveServingWithoutName(t *testing.T, row scenarios.Scenario) {
 	l := newLiar(t, dropName, nil)
 	d := l.start()
 	l.awaitJoinedBy(l.first(csr.Client))
-	for range 2 {
+	for attempt := range 2 {
 		d.awaitLog(row.Says)
 		d.awaitStatus("serving: the issued certificate cannot be used: " + l.first(csr.Serving))
 		d.awaitStatus(row.Says)
 		time.Sleep(aWhile())
 		l.assertPlaceholder()
 		d.shows(row, scenarios.Waits)
+		if attempt == 0 {
+			d.showsSigns(row)
+		}
 		d.kill()
 		d = l.start()
 	}
@@ -219,6 +226,7 @@ func unproved(cameBack string, lie http.HandlerFunc) proof {
 			if n := len(l.proofs()); n != attempt+1 {
 				t.Errorf("%d proofs were tried by %d agents, each for a moment; expected one each", n, attempt+1)
 			}
+			d.showsSigns(row)
 			d.kill()
 			d = l.start()
 		}

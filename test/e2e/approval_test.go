@@ -50,6 +50,7 @@ func proveServingApprovalDelayed(t *testing.T, row scenarios.Scenario) {
 	placeholder := n.servingFile()
 	time.Sleep(aWhile())
 	n.expectVerbs(csr.Serving, "create", "watch")
+	d.showsSigns(row)
 	n.approve(csr.Serving)
 	n.awaitServing()
 	d.awaitStatus("serving: valid until")
@@ -72,6 +73,7 @@ func proveClientApprovalDelayed(t *testing.T, row scenarios.Scenario) {
 	d.awaitStatus(row.Says + " " + request.Name)
 	time.Sleep(aWhile())
 	n.expectVerbs(csr.Client, "create", "watch", "get", "watch")
+	d.showsSigns(row)
 	n.approve(csr.Client)
 	n.awaitJoined()
 	n.same(csr.Client, request.Name)
@@ -105,6 +107,7 @@ func proveClientEnded(t *testing.T, row scenarios.Scenario, end ender) {
 		n.same(csr.Client, request.Name)
 		d.shows(row, scenarios.Waits)
 		if attempt == 0 {
+			d.showsSigns(row)
 			d.kill()
 			d = n.start()
 		}
@@ -139,6 +142,7 @@ func proveServingDenied(t *testing.T, row scenarios.Scenario) {
 	if n.servingIssued() {
 		t.Error("there is an issued serving certificate, which was denied")
 	}
+	d.showsSigns(row)
 	d.shows(row, scenarios.Waits)
 }
 

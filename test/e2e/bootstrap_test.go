@@ -25,7 +25,7 @@ func TestATokenBecomesBothCertificatesAndIsDeleted(t *testing.T) {
 	if !n.servingIssued() {
 		t.Fatal("the serving certificate is a placeholder")
 	}
-	n.expect(n.run([]string{"status"}), 0, "well")
+	n.expectWell()
 }
 
 func TestTheClientCertificateTakesThreeRequestsAndBothTakeFive(t *testing.T) {
@@ -119,5 +119,5 @@ func TestWithACAOfItsOwnForKubeletsTheNodeJoinsWithTheFileThatSaysWhoMayCallIt(t
 		t.Errorf("the client certificate is signed by %s: this is no control plane with two CAs", issuer)
 	}
 	n.expect(n.once(), 0) // without the flag the file stays
-	n.expect(n.run([]string{"status"}), 0, "well")
+	n.expectWell()
 }

@@ -34,6 +34,7 @@ func proveClientCAUnknown(t *testing.T, row scenarios.Scenario) {
 		time.Sleep(aWhile())
 		n.assertGone(n.certDir().ClientCA())
 		d.shows(row, scenarios.Waits)
+		d.showsSigns(row)
 		d.kill()
 		d = n.start()
 	}

@@ -52,22 +52,31 @@ func (b badDisk) prove(t *testing.T, row scenarios.Scenario) {
 
 		n := b.node(t)
 		n.approveServing(0)
-		var end func()
-		if !b.midway {
-			end = b.begin(n)
-		}
-		d := n.start()
-		if b.midway {
-			d.awaitLog("the API server has the certificate signing request")
-			end = b.begin(n)
-			n.approve(csr.Client)
-		}
+		d, end := b.troubled(n)
 		d.inTrouble(row)
 		n.assertThere(n.bootstrapFile())
 		end()
 		n.overcomes(d, row)
 		beside.endsIn(row)
+
+		sight, _ := b.troubled(b.node(t)) // another one, for the looks make the pauses longer
+		sight.awaitLog(row.Says)
+		sight.showsSigns(row)
 	})
+}
+
+// troubled starts a daemon that is in trouble until end is called.
+func (b badDisk) troubled(n *node) (d *daemon, end func()) {
+	n.t.Helper()
+	if !b.midway {
+		end = b.begin(n)
+		return n.start(), end
+	}
+	d = n.start()
+	d.awaitLog("the API server has the certificate signing request")
+	end = b.begin(n)
+	n.approve(csr.Client)
+	return d, end
 }
 
 // node is one whose cert-dir is a disk of its own, with a credential whose requests somebody must approve if the trouble begins
@@ -147,6 +156,10 @@ func proveFullAfterClient(t *testing.T, row scenarios.Scenario) {
 		n.approve(csr.Serving)
 		n.expect(n.once("--serving-wait=1s"), row.OnceExit, row.Says)
 		d := n.start()
+		d.awaitLog(row.Says)
+		d.showsSigns(row)
+		d.kill() // the looks make the pauses longer
+		d = n.start()
 		d.inTrouble(row)
 		n.assertJoined()
 		empty()
@@ -176,6 +189,7 @@ func proveBootstrapFolderReadOnly(t *testing.T, row scenarios.Scenario) {
 		d.awaitStatus("read-only file system")
 		d.saidOnce(row.Says)
 		d.shows(row, scenarios.GoesOn)
+		d.showsSigns(row)
 		writable()
 		d.stop() // or an hour later: internal/agent's tests have a clock for that
 		n.start()
@@ -191,7 +205,7 @@ type processLimit struct{ resource int }
 func (l processLimit) prove(t *testing.T, row scenarios.Scenario) {
 	var daemons []*daemon
 	var lifts []func()
-	for _, args := range [][]string{{"--once", "--timeout=5s"}, nil} {
+	for _, args := range [][]string{{"--once", "--timeout=5s"}, nil, nil} {
 		n := newNode(t, shared(t))
 		n.bootstrap(n.staticToken(controlplane.Unapproved))
 		n.approveServing(0)
@@ -201,13 +215,16 @@ func (l processLimit) prove(t *testing.T, row scenarios.Scenario) {
 		n.approve(csr.Client)
 		daemons = append(daemons, d)
 	}
-	once, d := daemons[0], daemons[1]
+	once, d, sight := daemons[0], daemons[1], daemons[2] // the last to be looked at, which makes the pauses longer
 	once.node.keeps(once.node.bootstrapFile())
+	sight.node.keeps(sight.node.bootstrapFile())
 	d.inTrouble(row)
 	d.node.assertThere(d.node.bootstrapFile())
 	lifts[1]()
 	d.node.overcomes(d, row)
 	once.endsIn(row)
+	sight.awaitLog(row.Says)
+	sight.showsSigns(row)
 }
 
 // limited takes from the running daemon all of a resource, until it is given back.
@@ -234,7 +251,9 @@ func proveUnreadable(t *testing.T, row scenarios.Scenario) {
 	lift := d.limited(unix.RLIMIT_NOFILE)
 	must(t, os.Chtimes(n.certDir().Path, time.Now(), time.Now())) // a reason to look
 	d.inTrouble(row)
+	d.showsSigns(row)
 	lift()
+	must(t, os.Chtimes(n.certDir().Path, time.Now(), time.Now())) // another one
 	n.awaitRid()
 	d.awaitStatus("valid until")
 	if n.pairFile(certdir.Client) != client || n.pairFile(certdir.Serving) != served {

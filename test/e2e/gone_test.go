@@ -60,6 +60,7 @@ func proveSentAgain(n *node, d *daemon, row scenarios.Scenario, name string) {
 	n.t.Helper()
 	d.awaitLog(name + " " + row.Says)
 	d.awaitStatus(name + " " + row.Says)
+	d.showsSigns(row)
 	time.Sleep(2 * time.Second)
 	if again := n.csrs(csr.Client); len(again) != 0 {
 		n.t.Fatalf("%s was sent again at once", again[0].Name)
@@ -101,6 +102,7 @@ func proveCleanedUp(t *testing.T, row scenarios.Scenario) {
 	d := n.start()
 	d.awaitLog(row.Says)
 	n.same(csr.Client, name)
+	d.showsSigns(row)
 	n.approve(csr.Client)
 	n.awaitJoined()
 	n.same(csr.Client, name)
@@ -144,6 +146,10 @@ func proveNameTaken(t *testing.T, row scenarios.Scenario) {
 	if _, err := n.cp.AdminClient().CertificatesV1().CertificateSigningRequests().Get(t.Context(), taken, metav1.GetOptions{}); err != nil {
 		t.Errorf("the other object is gone: %v", err)
 	}
+	n.approveServing(0)
+	n.awaitServing()
+	d.awaitStatus("serving: valid until")
+	d.showsSigns(row)
 	d.shows(row, scenarios.GoesOn)
 }
 

@@ -59,7 +59,7 @@ func TestTheKubeletsOwnStoreReadsOurPairsAndWeReadIts(t *testing.T) {
 func (n *node) assertReads(kind certdir.Kind, of csr.Kind, theirs *tls.Certificate) {
 	n.t.Helper()
 	before := len(n.csrs(of))
-	n.expect(n.run([]string{"status"}), 0, "well")
+	n.expectWell()
 	n.expect(n.once(), 0)
 	n.assertJoined()
 	pair, err := n.certDir().Read(kind)
@@ -155,7 +155,7 @@ func TestSwitchingServingOffLeavesTheKubeletRealFiles(t *testing.T) {
 			t.Errorf("%s is left", name)
 		}
 	}
-	n.expect(n.run([]string{"status"}, "--serving=off"), 0, "well")
+	n.expectWell("--serving=off")
 }
 
 func (n *node) assertRegular(path string, mode fs.FileMode) {

@@ -145,6 +145,7 @@ func proveBadKubeconfig(t *testing.T, row scenarios.Scenario, b badKubeconfig) {
 		t.Errorf("%d requests were made with it", len(found))
 	}
 	d.shows(row, scenarios.GoesOn)
+	d.showsSigns(row)
 
 	if b.mend == nil {
 		b.mend = func(n *node, good string) { n.write(n.bootstrapFile(), []byte(good), 0o600) }
@@ -186,6 +187,7 @@ func proveKubeconfigMissing(t *testing.T, row scenarios.Scenario) {
 	d.awaitStatus(row.Says)
 	d.everSaid(n.bootstrapFile())
 	n.assertUnchanged(before, lockOnly...)
+	d.showsSigns(row)
 	n.bootstrap(n.secretToken())
 	d.proveJoined(row)
 }
@@ -206,6 +208,7 @@ func proveTokenFileMissing(t *testing.T, row scenarios.Scenario) {
 	d.awaitStatus(row.Says)
 	d.everSaid("tokenFile")
 	n.assertUnchanged(before, lockOnly...)
+	d.showsSigns(row)
 	n.write(n.path("token"), []byte(user.Token+"\n"), 0o600)
 	n.awaitJoined()
 	eventually(t, "the used token is deleted", func() bool { return !isThere(n.path("token")) })
@@ -239,6 +242,7 @@ func proveReadableByOthers(t *testing.T, row scenarios.Scenario) {
 	d = n.start("--keep-bootstrap-kubeconfig")
 	d.awaitLog(row.Says)
 	n.assertMode(n.bootstrapFile(), 0o600)
+	d.showsSigns(row)
 }
 
 func (n *node) assertMode(path string, mode fs.FileMode) {

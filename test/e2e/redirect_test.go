@@ -121,6 +121,7 @@ func proveRedirectsAreSaid(t *testing.T, row scenarios.Scenario, w *detour) {
 	if n := w.served.Load(); n != 1 {
 		t.Errorf("%d attempts within %s, expected one: a person acts in minutes", n, aMoment)
 	}
+	d.showsSigns(row)
 	if !d.running() {
 		t.Error("the daemon has ended")
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,6 +52,7 @@ func proveUnauthorized(t *testing.T, row scenarios.Scenario) {
 		w.awaitRid()
 		w.csr(csr.Client)
 		d.shows(row, scenarios.GoesOn)
+		newWay(t, unknown).showsSigns(row)
 	}, "--timeout=2s")
 	once.assertEnds(r, row, "Unauthorized")
 	once.assertNothingLost(before)
@@ -70,7 +72,7 @@ func randomText(length int) string {
 func times(seen *faultproxy.Recording, method string) []time.Time {
 	var times []time.Time
 	for _, request := range seen.Requests() {
-		if request.Method == method {
+		if request.Method == method && !strings.Contains(request.UserAgent, "doctor") {
 			times = append(times, request.Time)
 		}
 	}
@@ -103,6 +105,7 @@ func proveForbidden(t *testing.T, row scenarios.Scenario) {
 		}
 		d.awaitStatus("client: forbidden: create certificate signing request " + daemon.name)
 		daemon.assertNothingLost(daemon.bootstrapBytes())
+		d.showsSigns(row)
 		d.kill()
 	}, "--timeout=2s")
 	once.assertEnds(r, row, `User "stranger-`+once.name+`" cannot create resource`)
@@ -169,6 +172,7 @@ func proveThrottled(t *testing.T, row scenarios.Scenario) {
 		w.same(csr.Client, name)
 		assertApart(t, "attempt", times(w.seen, http.MethodPost), after)
 		d.shows(row, scenarios.GoesOn)
+		newWay(t, overloaded).showsSigns(row)
 	}, "--timeout=2s")
 	once.assertEnds(r, row, "the server has received too many requests")
 	once.assertNothingLost(before)
@@ -208,6 +212,9 @@ func proveExecPluginFails(t *testing.T, row scenarios.Scenario) {
 			w.awaitJoined()
 			w.same(csr.Client, name)
 			d.shows(row, scenarios.GoesOn)
+			sight := newWay(t, lead)
+			sight.keeps(sight.path("plugin"), sight.path("plugin.later"))
+			sight.showsSigns(row)
 		}, "--timeout=2s")
 		credential := row
 		credential.Says = "reason=credential"
@@ -231,6 +238,7 @@ func proveDownWithIdentity(t *testing.T, row scenarios.Scenario) {
 	}
 	d.awaitLog(row.Says)
 	d.awaitStatus("client: valid until")
+	d.showsSigns(row)
 	d.kill()
 
 	silent := w.proxy.Hang()

@@ -27,7 +27,7 @@ var restartProofs = map[string]proof{
 func proveKilledWhileWaiting(t *testing.T, row scenarios.Scenario) {
 	n := newNode(t, shared(t))
 	n.bootstrap(n.staticToken(controlplane.Unapproved))
-	client := n.killAndRestart(csr.Client)
+	client := n.killAndRestart(csr.Client, nil)
 	r := n.meanwhile(func() {
 		n.expectVerbs(csr.Client, "create", "watch", "get", "watch", "get", "watch")
 		n.approve(csr.Client)
@@ -40,7 +40,7 @@ func proveKilledWhileWaiting(t *testing.T, row scenarios.Scenario) {
 
 	n = newNode(t, shared(t))
 	n.bootstrap(n.secretToken())
-	serving := n.killAndRestart(csr.Serving)
+	serving := n.killAndRestart(csr.Serving, func(d *daemon) { d.showsSigns(row) })
 	d := n.start()
 	n.approve(csr.Serving)
 	n.awaitServing()
@@ -52,7 +52,7 @@ func proveKilledWhileWaiting(t *testing.T, row scenarios.Scenario) {
 
 // killAndRestart has an agent wait for the approval of a request, kills it, starts it later, and kills it again. The request stays
 // the same, and is read and not sent once more. It returns the request's name.
-func (n *node) killAndRestart(kind csr.Kind) (name string) {
+func (n *node) killAndRestart(kind csr.Kind, then func(*daemon)) (name string) {
 	n.t.Helper()
 	d := n.start()
 	name = n.csr(kind).Name
@@ -64,6 +64,9 @@ func (n *node) killAndRestart(kind csr.Kind) (name string) {
 	d.awaitStatus("kubectl certificate approve " + name)
 	n.expectVerbs(kind, "create", "watch", "get", "watch")
 	n.same(kind, name)
+	if then != nil {
+		then(d)
+	}
 	d.kill()
 	return name
 }
@@ -121,6 +124,7 @@ func proveNodeIPMended(t *testing.T, row scenarios.Scenario) {
 	mended := n.otherServing(old)
 	d.awaitStatus("kubectl certificate approve " + mended)
 	d.saidOnce(row.Says)
+	d.showsSigns(row)
 	d.kill()
 
 	// another change within the hour is one too many: each request is an object that somebody may have to look at
@@ -182,6 +186,7 @@ func proveSecondAgent(t *testing.T, row scenarios.Scenario) {
 	if _, ready := second.ready(); ready {
 		t.Error("the second daemon let the kubelet start")
 	}
+	first.showsSigns(row)
 	n.approve(csr.Client) // the first one has not noticed
 	n.awaitJoined()
 	n.expectVerbs(csr.Client, "create", "watch")
@@ -206,6 +211,9 @@ func proveInterrupted(t *testing.T, row scenarios.Scenario) {
 		d.awaitLog(row.Says)
 		d.awaitNotified("STOPPING=1")
 		d.shows(row, scenarios.Ends)
+		if run.args == nil {
+			d.showsSigns(row)
+		}
 	}
 	n.approveServing(0)
 	r := n.meanwhile(func() {

@@ -13,7 +13,7 @@ type proof func(*testing.T, scenarios.Scenario)
 func proofs(t *testing.T) map[string]proof {
 	all := map[string]proof{}
 	for _, group := range []map[string]proof{
-		approvalProofs, restartProofs, answerProofs, troubleProofs, redirectProofs, kubeconfigProofs, settingsProofs, diskProofs,
+		approvalProofs, restartProofs, answerProofs, troubleProofs, redirectProofs, kubeconfigProofs, settingsProofs, diskProofs, keepingProofs,
 	} {
 		for name, p := range group {
 			if all[name] != nil {
@@ -27,6 +27,7 @@ func proofs(t *testing.T) map[string]proof {
 
 func TestEveryScenarioEndsAsItsRowSays(t *testing.T) {
 	all := proofs(t)
+	t.Cleanup(func() { assertAlerts(t) }) // after the last of the proofs
 	for _, row := range scenarios.All {
 		p := all[row.Name]
 		if p == nil {
@@ -37,6 +38,12 @@ func TestEveryScenarioEndsAsItsRowSays(t *testing.T) {
 		t.Run(row.Name, func(t *testing.T) {
 			t.Parallel()
 			p(t, row)
+			if looks.Lock(); !t.Failed() {
+				if _, seen := looks.pages[row.Name]; !seen {
+					t.Error("nobody has looked for its signs")
+				}
+			}
+			looks.Unlock()
 		})
 	}
 	for name := range all {

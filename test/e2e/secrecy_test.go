@@ -98,12 +98,13 @@ func (n *node) assertSaysNothingOf(s slip, secrets ...string) {
 		n.t.Errorf("the daemon ended with %d", code)
 	}
 	text, asJSON := n.run([]string{"status"}), n.run([]string{"status", "-o", "json"})
-	if text.stdout == "" || asJSON.stdout == "" {
-		n.t.Errorf("status says nothing: %s%s", text.stderr, asJSON.stderr)
+	doctor := n.run([]string{"doctor", "-o", "json"})
+	if text.stdout == "" || asJSON.stdout == "" || !strings.Contains(doctor.stdout, "bootstrap-kubeconfig") {
+		n.t.Errorf("status or doctor says nothing: %s%s%s", text.stderr, asJSON.stderr, doctor.stderr)
 	}
 	for what, said := range map[string]string{
 		"config check": check.stdout + check.stderr, "run --once": once.stdout + once.stderr, "status": text.stdout + text.stderr,
-		"status -o json": asJSON.stdout + asJSON.stderr, "the log": d.log(), "STATUS=": strings.Join(d.statuses(), "\n"),
+		"status -o json": asJSON.stdout + asJSON.stderr, "doctor": doctor.stdout + doctor.stderr, "the log": d.log(), "STATUS=": strings.Join(d.statuses(), "\n"),
 	} {
 		for _, secret := range secrets {
 			if piece := leak(said, secret); piece != "" {

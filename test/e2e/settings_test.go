@@ -108,6 +108,7 @@ func proveRefused(n *node, row scenarios.Scenario, notOnce bool, says []string, 
 		n.t.Error("the daemon said READY=1 before it ended")
 	}
 	d.shows(row, scenarios.Ends)
+	d.showsSigns(row)
 	n.assertUnchanged(before)
 }
 
@@ -144,6 +145,10 @@ func proveCertDirUnwritable(t *testing.T, row scenarios.Scenario) {
 			t.Errorf("%v took %s", command, r.elapsed)
 		}
 	}
+	looked(row, nil) // no agent runs
+	n.through = []string{"setpriv", fmt.Sprintf("--reuid=%d", nobody), fmt.Sprintf("--regid=%d", nobody), "--clear-groups"}
+	n.says(row, n.command(t.Context(), nil).Args[1+len(n.through):]...)
+	n.through = nil
 	n.assertUnchanged(before)
 	if row.Daemon != scenarios.Ends {
 		t.Errorf("the row says that the daemon %q", row.Daemon)
@@ -222,7 +227,7 @@ func TestAllMistakesAreSaidTogether(t *testing.T) {
 func TestEveryCommandThatReadsTheSettingsRefusesAMistake(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, nil)
-	for _, command := range [][]string{{"run"}, {"run", "--once"}, {"config", "check"}, {"status"}, {"status", "-o", "json"}, {"rotate"}, {"rotate", "client"}} {
+	for _, command := range [][]string{{"run"}, {"run", "--once"}, {"config", "check"}, {"status"}, {"status", "-o", "json"}, {"doctor"}, {"rotate"}, {"rotate", "client"}} {
 		n.expect(n.run(command, "--node-ip=a"), 2, "--node-ip (nodeIP)")
 		n.expect(n.run(command, "--nod-ip=192.0.2.1"), 2, "unknown flag: --nod-ip")
 	}

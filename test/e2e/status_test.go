@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -32,7 +33,7 @@ type seen struct {
 	} `json:"certificates"`
 	BootstrapSecrets []string `json:"bootstrapSecrets"`
 	Findings         []struct {
-		Level, Text string
+		Level, Text, Remedy, Command string
 	} `json:"findings"`
 }
 
@@ -92,7 +93,13 @@ func TestStatusSaysWhatIsThereAndWhatIsMissing(t *testing.T) {
 
 	n.approve(csr.Serving)
 	n.expect(n.once(), 0)
+	n.expectWell()
+	_, text = n.status(4, "attention", "valid", "valid")
+	says(t, text, "no agent runs on "+n.certDir().Path, "\n    systemctl start bootstrap-agent\n")
+	d := n.start()
+	d.awaitReady()
 	s, text = n.status(0, "well", "valid", "valid")
+	says(t, text, fmt.Sprintf("running (pid %d)", d.cmd.Process.Pid))
 	client, serving := s.Certificates[0], s.Certificates[1]
 	says(t, text, client.Subject, client.NotAfter, client.RotateAt, serving.NotAfter, n.cp.Server())
 	if client.Subject != "CN=system:node:"+n.name+",O=system:nodes" || s.Server != n.cp.Server() {
@@ -100,6 +107,21 @@ func TestStatusSaysWhatIsThereAndWhatIsMissing(t *testing.T) {
 	}
 	if !reflect.DeepEqual(serving.DNSNames, []string{n.name}) || !reflect.DeepEqual(serving.IPAddresses, []string{"192.0.2.10"}) {
 		t.Errorf("the serving certificate is for %v %v", serving.DNSNames, serving.IPAddresses)
+	}
+}
+
+// expectWell shows that nothing is wrong with the node, apart from that no agent runs: run --once has ended.
+func (n *node) expectWell(args ...string) {
+	n.t.Helper()
+	n.expectNothingButNoAgent(n.run([]string{"status", "-o", "json"}, args...))
+}
+
+func (n *node) expectNothingButNoAgent(r result) {
+	n.t.Helper()
+	var s seen
+	must(n.t, json.Unmarshal([]byte(r.stdout), &s))
+	if r.code != 4 || len(s.Findings) != 1 || s.Findings[0].Command != "systemctl start bootstrap-agent" {
+		n.t.Fatalf("exit code %d, expected 4 for no more than that no agent runs:\n%s%s", r.code, r.stdout, r.stderr)
 	}
 }
 

@@ -136,7 +136,10 @@ func (tr trouble) prove(t *testing.T, row scenarios.Scenario) {
 	if tr.timeout != "" {
 		timeout = tr.timeout
 	}
-	r := once.meanwhile(func() { proveGoesOn(t, row, newWay(t, tr.lead)) }, "--timeout="+timeout)
+	r := once.meanwhile(func() {
+		proveGoesOn(t, row, newWay(t, tr.lead))
+		newWay(t, tr.lead).showsSigns(row)
+	}, "--timeout="+timeout)
 	once.assertEnds(r, row, tr.cameBack)
 	once.assertNothingLost(before)
 }
@@ -161,6 +164,20 @@ func (w *way) assertEnds(r result, row scenarios.Scenario, cameBack string) {
 			w.t.Errorf("run --once does not end with %q, but with:\n%s", part, words)
 		}
 	}
+}
+
+// showsSigns looks at the signs of a trouble that stands until it is over. A node that is to be seen to go on is another one: the looks take
+// time, and its pauses would become longer.
+func (w *way) showsSigns(row scenarios.Scenario) {
+	w.t.Helper()
+	w.keeps(w.bootstrapFile())
+	if lookedEnough(row) {
+		return
+	}
+	d := w.start()
+	d.awaitLog("level=WARN msg=\"will try again\"")
+	d.showsSigns(row)
+	d.kill()
 }
 
 // proveGoesOn shows that the daemon says what is wrong, stays, loses nothing and hurries nobody, and joins by itself when the way

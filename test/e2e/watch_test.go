@@ -29,6 +29,7 @@ func proveAPIServerRestarted(t *testing.T, row scenarios.Scenario) {
 		must(t, cp.RestartAPIServer(t.Context()))
 		restarted := time.Now()
 		proxy.Pass()
+		d.showsSigns(row)
 		for _, each := range []*node{n, once} {
 			eventually(t, "a watch that lasts", func() bool { return watchLasts(each, restarted, 2*time.Second) })
 			each.approve(csr.Client)
@@ -90,6 +91,7 @@ func proveWatchForbidden(t *testing.T, row scenarios.Scenario) {
 	d.awaitLog(row.Says)
 	d.awaitStatus("kubectl certificate approve " + n.csr(csr.Client).Name)
 	eventually(t, "it is read", func() bool { return len(n.verbs(csr.Client)) > 2 })
+	d.showsSigns(row)
 	n.approve(csr.Client)
 	n.awaitJoined()
 	requests := n.asked(csr.Client)
@@ -124,6 +126,7 @@ func proveWatchEndedAtOnce(t *testing.T, row scenarios.Scenario) {
 	if count(verbs, "create") != 1 || count(verbs, "get") > len(watches())+1 {
 		t.Errorf("%d watches took the requests %v", len(watches()), verbs)
 	}
+	d.showsSigns(row)
 	n.approve(csr.Client)
 	n.awaitJoined()
 	n.same(csr.Client, name)
