@@ -39,6 +39,17 @@ var promises = []struct {
 	{"Nothing outside the agent's own files is deleted, renamed or given another mode", []string{
 		"TestWhatLiesOutsideIsNeverTouched", "TestWhatLiesOutsideIsNeverTouchedWheneverTheWayThereAppears", "TestASweepTakesOnlyOldFilesOfOursThatNothingNeeds",
 	}},
+	{"Prometheus sees every documented series move, by plain HTTP, password or client certificate, and nobody else gets one", []string{
+		"TestARealPrometheusSeesANodeJoinRotateAndGetIntoTrouble", "TestARealPrometheusGetsInByPasswordOrCertificateAndNobodyElseDoes",
+		"TestARealNodeExporterShowsTheAgentsTextFileBesideItsOwnSeries", "TestNobodyWithoutThePasswordGetsAByteOfMetrics", "TestNobodyWithoutACertificateOfTheCAGetsAByteOfMetrics",
+	}},
+	{"Whatever keeps metrics from being served, or floods them, keeps no certificate back", []string{
+		"TestWhatKeepsTheMetricsFromBeingServedKeepsNoCertificateBack", "TestHostileClients", "TestAThousandWrongPasswordsCostATenthOfACPUAndKeepNobodyOut",
+	}},
+	{"What goes wrong is seen in the metrics, by the alerts, in `status` and by `doctor` ([each scenario](troubleshooting.md)), and the commands that are printed mend it", []string{
+		"TestEveryScenarioEndsAsItsRowSays", "TestTheAlertsThatWeShipFireForRealAgentsInTroubleAndEndWithIt", "TestDoctorTellsWhatIsWrongWithTheCluster",
+		"TestDoctorFindsWhatIsWrongOnABootedNodeAndItsCommandsMendIt", "TestDoctorWorksAndChangesNothingWhateverIsOnTheDisk",
+	}},
 	{"No secret leaves the process: no log, error, argument, child's environment or core holds one", []string{
 		"TestNoByteOfASecretLeavesTheProcess", "TestTheProcessIsClosedBeforeItOpensAnything", "TestADaemonThatDiesInUseOfTheCredentialTellsNothing",
 		"TestNoCoreGoesThroughAPipe", "TestAnExecPluginIsGivenNothingButTheEnvironment", "TestNoErrorRepeatsTheToken",
