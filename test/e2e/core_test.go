@@ -47,7 +47,7 @@ func TestTheProcessIsClosedBeforeItOpensAnything(t *testing.T) {
 			t.Errorf("%v: undumpable %t, core limit 0 %t, %d files of ours opened afterwards", command, undumpable, noCore, after)
 		}
 		for _, path := range before {
-			if !isSystems(path) {
+			if !isSystems(path) && path != n.program { // protobuf makes a hash of the program (internal/detrand)
 				t.Errorf("%v opens %s before it is closed", command, path)
 			}
 		}
