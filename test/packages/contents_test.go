@@ -182,6 +182,9 @@ func TestEachModuleOfTheBillOfMaterialsHasItsLicenceInThePackage(t *testing.T) {
 		}
 		for _, component := range bom.Components {
 			title := "\n" + component.Name + " " + component.Version + "\n"
+			if strings.HasPrefix(component.Name, "./") { // our own, in place of another's (go.mod)
+				continue
+			}
 			if component.Name == "std" {
 				title = "The Go programming language\n"
 			}

@@ -13,7 +13,7 @@ func TestTheSameSourceGivesTheSameBytesInAnotherFolderOfAnotherPerson(t *testing
 	t.Parallel()
 	first := packages(t)
 	tree := t.TempDir()
-	for _, part := range []string{"cmd", "internal", "deploy", "hack", "LICENSE", "CHANGELOG.md", "go.mod", "go.sum"} {
+	for _, part := range []string{"cmd", "internal", "deploy", "hack", "third_party", "LICENSE", "CHANGELOG.md", "go.mod", "go.sum"} {
 		output, err := exec.Command("cp", "--recursive", "--no-preserve=timestamps,mode", "../../"+part, tree).CombinedOutput()
 		if err != nil {
 			t.Fatalf("copy the tree: %v: %s", err, output)
