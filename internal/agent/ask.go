@@ -56,6 +56,9 @@ func (a *Agent) accepted(m *memory, object *certificatesv1.CertificateSigningReq
 	if p.Name != object.Name {
 		return
 	}
+	if m.asNode {
+		a.heardAsNode(nil)
+	}
 	if m.accepted.IsZero() {
 		m.accepted = a.Clock.Now()
 		a.log.Info("the API server has the certificate signing request", "certificate", m.name, "csr", p.Name, "created", object.CreationTimestamp.UTC().Format(time.RFC3339))

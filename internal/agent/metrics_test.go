@@ -12,7 +12,9 @@ import (
 	"testing"
 	"time"
 
+	certificatesv1 "k8s.io/api/certificates/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
@@ -186,10 +188,31 @@ func TestTheNodeIsNotReadyWhileTheAPIServerRefusesItsIdentity(t *testing.T) {
 	if a.standing(a.observe()).NotReady == "" {
 		t.Error("it is ready, and the API server does not accept the identity")
 	}
-	a.heardAsNode(nil)
-	if why := a.standing(a.observe()).NotReady; why != "" {
-		t.Errorf("accepted again, and not ready: %s", why)
+	a.heardAsNode(errors.New("connection refused"))
+	if a.standing(a.observe()).NotReady == "" {
+		t.Error("no answer makes it ready again")
 	}
+	for name, hear := range map[string]func(){
+		"an answer":                   func() { a.heardAsNode(nil) },
+		"403, which is for somebody":  func() { a.heardAsNode(apierrors.NewForbidden(schema.GroupResource{}, "a", errors.New("by a test"))) },
+		"a request that was accepted": func() { acceptServing(t, s) },
+	} {
+		a.heardAsNode(apierrors.NewUnauthorized("by a test"))
+		hear()
+		if why := a.standing(a.observe()).NotReady; why != "" {
+			t.Errorf("after %s it is not ready: %s", name, why)
+		}
+	}
+}
+
+// acceptServing has the API server accept a request that was sent as the node.
+func acceptServing(t *testing.T, s *settler) {
+	t.Helper()
+	p, err := csr.New(csr.Wish{Kind: csr.Serving, NodeName: "worker-1", KeyAlgorithm: "ecdsa-p256", DNSNames: []string{"worker-1"}}, apiserver.Endpoint{Server: "https://192.0.2.1:6443"})
+	must(t, err)
+	must(t, s.agent.store(p))
+	s.agent.serving.asNode = true
+	s.agent.accepted(&s.agent.serving, &certificatesv1.CertificateSigningRequest{ObjectMeta: metav1.ObjectMeta{Name: p.Name, UID: "uid"}})
 }
 
 func TestTheSkewIsWhatItIsNowAndNotKnownForEver(t *testing.T) {

@@ -32,13 +32,19 @@ const skewFor = time.Hour
 // wall is a time without Go's monotonic clock.
 func wall(t time.Time) time.Time { return t.Round(0) }
 
-// heardAsNode notes what the API server last said to the node's own identity. No answer says nothing about it.
+// heardAsNode notes what the API server last said to the node's own identity: whatever it said but 401, it knows who is asking. No answer,
+// or one that comes before that is found out, says nothing about it.
 func (a *Agent) heardAsNode(err error) {
-	switch {
-	case err == nil:
+	if err == nil {
 		a.refused = ""
-	case apiserver.ReasonOf(err) == apiserver.Unauthorized:
+		return
+	}
+	switch apiserver.ReasonOf(err) {
+	case apiserver.Unauthorized:
 		a.refused = csr.Plain(err.Error())
+	case apiserver.Forbidden, apiserver.NotFound, apiserver.Exists, apiserver.Invalid, apiserver.Expired:
+		a.refused = ""
+	default: // nothing was heard
 	}
 }
 
