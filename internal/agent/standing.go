@@ -79,10 +79,13 @@ func (a *Agent) countEnd(m *memory, result csr.Result) {
 }
 
 // waited is how long a request took: by our own clock, or, when it was accepted before this process began, by the API server's, in
-// seconds.
+// seconds. A time that is not known is none.
 func (a *Agent) waited(m *memory, p *csr.Pending) time.Duration {
-	if !m.created.IsZero() {
+	switch {
+	case !m.created.IsZero():
 		return a.Clock.Since(m.created)
+	case p.Accepted.IsZero():
+		return 0
 	}
 	return max(a.serverTime().Sub(p.Accepted), 0)
 }
