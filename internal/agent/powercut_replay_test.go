@@ -69,7 +69,7 @@ func TestAPowerCutAtAnyMomentLosesNothing(t *testing.T) {
 	var all tally
 	for _, w := range writings(t) {
 		t.Run(w.name, func(t *testing.T) {
-			count := record(t, api, w, nil).replay(random, some(3, 1<<30))
+			count := record(t, api, w, nil).replay(random, some(2, 1<<30))
 			count.log(t)
 			all.add(count)
 		})
@@ -87,21 +87,21 @@ func TestAPowerCutAfterASyncThatFailedLosesNothing(t *testing.T) {
 	afterEachSync(t, func(k int) []func(int, durable.Op) error { return []func(int, durable.Op) error{failAt(k)} })
 }
 
-// afterEachSync replays what happens when a sync of a folder, the k-th operation, did not come to be made: a fifth of them for the
-// first way to write, some for a third of the others; all with SOAK.
+// afterEachSync replays what happens when a sync of a folder, the k-th operation, did not come to be made: an eighth of them for the
+// first way to write, some for a quarter of the others; all with SOAK.
 func afterEachSync(t *testing.T, lives func(k int) []func(int, durable.Op) error) {
 	t.Helper()
 	t.Parallel()
 	api, random := newAPIStandIn(t), sample.Random(t)
 	var all tally
 	for i, w := range writings(t) {
-		if i > 0 && !soak() && random.IntN(3) > 0 {
+		if i > 0 && !soak() && random.IntN(4) > 0 {
 			continue
 		}
 		t.Run(w.name, func(t *testing.T) {
 			syncs := record(t, api, w, nil).syncs()
 			for n, k := range syncs {
-				if i == 0 && random.IntN(5) == 0 || soak() || random.IntN(len(syncs)) == 0 || n == 0 {
+				if i == 0 && random.IntN(8) == 0 || soak() || random.IntN(2*len(syncs)) == 0 || n == 0 {
 					all.add(record(t, api, w, lives(k)...).replay(random, some(1, 20)))
 				}
 			}

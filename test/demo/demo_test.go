@@ -126,6 +126,7 @@ func processesWith(dir string) []string {
 }
 
 func TestTheDemoShowsANodeFromTokenToReadiness(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	s.expect(0)
 	shown := s.shown()
@@ -153,6 +154,7 @@ func TestTheDemoShowsANodeFromTokenToReadiness(t *testing.T) {
 }
 
 func TestAnInterruptedDemoLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
 	t.Run("Ctrl-C for every process while the control plane starts", func(t *testing.T) {
 		s := start(t)
 		s.awaitProcess("kube-apiserver")
@@ -175,6 +177,7 @@ func TestAnInterruptedDemoLeavesNothingBehind(t *testing.T) {
 }
 
 func TestAFailedDemoSaysWhyAndLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
 	assets := os.Getenv("KUBEBUILDER_ASSETS")
 	if assets == "" {
 		assets, _ = filepath.Abs("../../bin/control-plane")

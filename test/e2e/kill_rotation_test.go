@@ -26,7 +26,7 @@ var rotating = sweep{
 		n.liveUntil(n.rotated, &deaths{}, tracer.Kill{})
 		n.assertIsNode()
 	},
-	sample: 18, accepted: []string{"kubelet-client.pending.pem", "kubelet-server.pending.pem"},
+	sample: 12, accepted: []string{"kubelet-client.pending.pem", "kubelet-server.pending.pem"},
 	// the serving certificate is followed at the same time, so that its phases are not told apart from these
 	phases: []string{"client request stored", "client request accepted", "client certificate issued", "complete"},
 	heard: []string{

@@ -59,7 +59,7 @@ var beforeApproval = sweep{
 	finish: func(n *node) {
 		n.expect(n.meanwhile(func() { n.approve(csr.Client); n.approve(csr.Serving) }, "--serving-wait=50s"), 0)
 	},
-	sample: 16, accepted: []string{"kubelet-client.pending.pem"},
+	sample: 12, accepted: []string{"kubelet-client.pending.pem"},
 	phases: []string{"no client request", "client request stored", "client request accepted"},
 	heard:  []string{"nothing", "create client request", "watch client request", "get client request"},
 }
@@ -70,7 +70,7 @@ var approved = sweep{
 	flags:  []string{"--serving-wait=50s"},
 	ends:   0,
 	finish: func(n *node) { n.expect(n.once("--serving-wait=50s"), 0) },
-	sample: 30, accepted: []string{"kubelet-client.pending.pem", "kubelet-server.pending.pem"},
+	sample: 20, accepted: []string{"kubelet-client.pending.pem", "kubelet-server.pending.pem"},
 	phases: []string{
 		"no client request", "client request stored", "client request accepted", "client certificate issued",
 		"no serving request", "serving request stored", "serving request accepted", "serving certificate issued", "complete",
