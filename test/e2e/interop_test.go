@@ -96,6 +96,10 @@ func (n *node) rotateAsKubelet(kind csr.Kind, leaf *x509.Certificate) (certPEM, 
 	ctx, cancel := context.WithTimeout(n.t.Context(), 30*time.Second)
 	defer cancel()
 	name, uid, err := clientcsr.RequestCertificateWithContext(ctx, client, request, "", kind.Signer(), nil, wish.Usages(), key)
+	for ; err != nil && strings.Contains(err.Error(), net.ErrClosed.Error()); time.Sleep(100 * time.Millisecond) {
+		// client-go closes the connections of a certificate that was replaced, also under a request; the kubelet sends it again
+		name, uid, err = clientcsr.RequestCertificateWithContext(ctx, client, request, "", kind.Signer(), nil, wish.Usages(), key)
+	}
 	must(n.t, err)
 	certPEM, err = clientcsr.WaitForCertificate(ctx, client, name, uid)
 	must(n.t, err)
