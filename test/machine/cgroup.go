@@ -76,7 +76,10 @@ func ownGroup(own string, h hierarchy) (string, bool) {
 
 // groups are the folders of a name in each hierarchy.
 func groups(name string) []string {
-	found, _ := hierarchies() // none: nothing is there to be made or removed
+	found := mounted
+	if found == nil {
+		found, _ = hierarchies() // none: nothing is there to be made or removed
+	}
 	var folders []string
 	for _, h := range found {
 		folders = append(folders, filepath.Join(h.folder, name))
@@ -87,9 +90,13 @@ func groups(name string) []string {
 // root are the cgroups of this run, below which each machine has its own.
 var root string
 
+// mounted are the hierarchies that there were when this run began: systemd-nspawn mounts another one for a moment when it starts a machine.
+var mounted []hierarchy
+
 func makeGroups(name string) error {
 	root = name
-	if _, err := hierarchies(); err != nil {
+	var err error
+	if mounted, err = hierarchies(); err != nil {
 		return err
 	}
 	return makeGroup(name)
