@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -71,10 +70,7 @@ func writeReport(w io.Writer, output string, report doctor.Report) error {
 	if output == "text" {
 		return report.WriteText(w, screen.Of(w))
 	}
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false) // commands have & and > in them
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(report)
+	return screen.JSON(w, report)
 }
 
 // progress says on a terminal what is looked at now, on one line that is taken away again: a network that swallows what is sent there

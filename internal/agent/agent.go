@@ -23,7 +23,6 @@ import (
 	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/rotate"
-	"github.com/bootstrap-agent/bootstrap-agent/internal/serving"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
 )
 
@@ -171,8 +170,6 @@ const (
 	aliveEvery = 20 * time.Second
 	// observeEvery is how often everything is read again, in case a change was missed, and for the wall clock.
 	observeEvery = time.Minute
-	// sweepEvery is how often is looked for files that nothing needs, after the first minutes.
-	sweepEvery = 10 * time.Minute
 )
 
 func (a *Agent) loop(ctx context.Context) error {
@@ -282,28 +279,5 @@ func (a *Agent) send(ctx context.Context, report func()) {
 	select {
 	case a.events <- report:
 	case <-ctx.Done():
-	}
-}
-
-// sweep removes what earlier runs left, once everything pending has been looked at.
-func (a *Agent) sweep(o status.Observed) {
-	if err := a.syncFound(); err != nil {
-		a.log.Warn("cannot sweep", "err", err, "remedy", durable.Remedy(err))
-		return
-	}
-	var kinds []certdir.Kind
-	if a.cfg.RotateCertificates {
-		kinds = append(kinds, certdir.Client)
-	}
-	removed, err := a.dir.Sweep(kinds, 1, o.Now)
-	if a.cfg.Serving != string(serving.Off) && a.cfg.RotateServerCertificates && o.Serving.Pair != nil {
-		more, moreErr := a.dir.Sweep([]certdir.Kind{certdir.Serving}, 0, o.Now)
-		removed, err = append(removed, more...), errors.Join(err, moreErr)
-	}
-	if len(removed) > 0 {
-		a.log.Info("swept files that nothing needs", "files", removed)
-	}
-	if err != nil {
-		a.log.Warn("cannot sweep", "err", err, "remedy", durable.Remedy(err))
 	}
 }

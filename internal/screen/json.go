@@ -13,6 +13,7 @@ import (
 func JSON(w io.Writer, v any) error {
 	var plain bytes.Buffer
 	encoder := json.NewEncoder(&plain)
+	encoder.SetEscapeHTML(false) // commands have & and > in them
 	encoder.SetIndent("", "  ")
 	if err := encoder.Encode(v); err != nil {
 		return err

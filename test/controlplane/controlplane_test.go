@@ -15,6 +15,8 @@ import (
 	certificatesv1 "k8s.io/api/certificates/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/bootstrap-agent/bootstrap-agent/test/internal/program"
 )
 
 func TestWithSplitCAsANodesCertificateIsSignedByAnotherCAThanTheAPIServers(t *testing.T) {
@@ -133,7 +135,7 @@ func TestRightsAreThoseOfTheManifestsAndOfTheTestUsers(t *testing.T) {
 }
 
 func TestTheManifestsAreWhatKubectlApplies(t *testing.T) {
-	root, err := repository()
+	root, err := program.Repository()
 	if err != nil {
 		t.Fatal(err)
 	}

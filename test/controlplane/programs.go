@@ -1,11 +1,11 @@
 package controlplane
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/bootstrap-agent/bootstrap-agent/test/internal/program"
 )
 
 // assetsVariable names the folder of the programs, by the name that kubebuilder's envtest and its users know.
@@ -26,7 +26,7 @@ func Program(name string) (string, error) {
 	}
 	path := filepath.Join(dir, name)
 	if name == kubelet {
-		if root, err := repository(); err == nil {
+		if root, err := program.Repository(); err == nil {
 			path = filepath.Join(root, built, kubelet)
 		}
 	}
@@ -58,31 +58,9 @@ func programsDir() (string, error) {
 	if dir := os.Getenv(assetsVariable); dir != "" {
 		return dir, nil
 	}
-	root, err := repository()
+	root, err := program.Repository()
 	if err != nil {
 		return "", fmt.Errorf("look for the programs of the control plane: %w; run make control-plane or set %s", err, assetsVariable)
 	}
 	return filepath.Join(root, built), nil
-}
-
-// repository is the nearest folder above the working directory that holds a go.mod. go test runs a test in its package's
-// folder, and runtime.Caller would know no path when built with -trimpath.
-func repository() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		_, err := os.Stat(filepath.Join(dir, "go.mod"))
-		if err == nil {
-			return dir, nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return "", err
-		}
-		if dir == filepath.Dir(dir) {
-			return "", errors.New("no go.mod in the working directory or above")
-		}
-		dir = filepath.Dir(dir)
-	}
 }

@@ -3,7 +3,6 @@ package machine
 import (
 	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -13,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/bootstrap-agent/bootstrap-agent/test/internal/program"
 )
 
 // Options say how a machine differs from the ordinary one: a fresh Debian with nothing of ours.
@@ -112,7 +113,7 @@ const rootVariable = "NODE_ROOT"
 
 // nodeRoot is the root file system that "make node-root" makes, absolute.
 func nodeRoot() (string, error) {
-	folder, err := repository()
+	folder, err := program.Repository()
 	if err != nil {
 		return "", err
 	}
@@ -121,17 +122,6 @@ func nodeRoot() (string, error) {
 		return "", fmt.Errorf("no root file system for machines in %s: run make node-root", path)
 	}
 	return path, nil
-}
-
-func repository() (string, error) {
-	folder, err := os.Getwd()
-	for err == nil && !exists(filepath.Join(folder, "go.mod")) {
-		if folder == "/" {
-			return "", errors.New("no go.mod in the working directory or above")
-		}
-		folder = filepath.Dir(folder)
-	}
-	return folder, err
 }
 
 // running are the machines that run at this moment. All share the kernel's limit of inotify instances for one user, 128 by default, of

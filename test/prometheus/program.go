@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/bootstrap-agent/bootstrap-agent/test/internal/program"
 )
 
 // programs is where hack/prometheus.sh puts them, from the top of the repository.
@@ -21,7 +22,7 @@ const programs = "bin/prometheus"
 
 // Program is the path of prometheus, promtool or prometheus-node-exporter.
 func Program(name string) (string, error) {
-	root, err := repository()
+	root, err := program.Repository()
 	if err != nil {
 		return "", fmt.Errorf("look for %s: %w", name, err)
 	}
@@ -30,27 +31,6 @@ func Program(name string) (string, error) {
 		return "", fmt.Errorf("no %s: %w; run make bin/prometheus/promtool", name, err)
 	}
 	return path, nil
-}
-
-// repository is the nearest folder above the working directory that holds a go.mod: go test runs a test in its package's folder.
-func repository() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		_, err := os.Stat(filepath.Join(dir, "go.mod"))
-		if err == nil {
-			return dir, nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return "", err
-		}
-		if dir == filepath.Dir(dir) {
-			return "", errors.New("no go.mod in the working directory or above")
-		}
-		dir = filepath.Dir(dir)
-	}
 }
 
 // process is a running program that listens on a port of 127.0.0.1 which the kernel chose.
