@@ -77,13 +77,27 @@ func newClient(endpoint Endpoint, credential Credential, userAgent string, now c
 		return nil, fmt.Errorf("there is no CA for %s, and those of the system must not step in", endpoint.Server)
 	}
 	config := restConfig(endpoint, credential, userAgent)
-	if endpoint.ProxyURL != "" {
-		proxy, err := url.Parse(endpoint.ProxyURL)
-		if err != nil {
-			return nil, errors.New("proxy-url is not a URL") // the text may hold a password
-		}
-		config.Proxy = http.ProxyURL(proxy)
+	if err := proxied(config, endpoint); err != nil {
+		return nil, err
 	}
+	return clientOf(endpoint, config, now, health)
+}
+
+// proxied has config take the endpoint's proxy, if it has one.
+func proxied(config *rest.Config, endpoint Endpoint) error {
+	if endpoint.ProxyURL == "" {
+		return nil
+	}
+	proxy, err := url.Parse(endpoint.ProxyURL)
+	if err != nil {
+		return errors.New("proxy-url is not a URL") // the text may hold a password
+	}
+	config.Proxy = http.ProxyURL(proxy)
+	return nil
+}
+
+// clientOf is where all clients come from.
+func clientOf(endpoint Endpoint, config *rest.Config, now clock.PassiveClock, health health) (*Client, error) {
 	connections, err := newConnections(config, health)
 	if err != nil {
 		return nil, fmt.Errorf("connection to %s: %w", endpoint.Server, err)
@@ -92,7 +106,7 @@ func newClient(endpoint Endpoint, credential Credential, userAgent string, now c
 	if err != nil {
 		return nil, fmt.Errorf("credential for %s: %w", endpoint.Server, err)
 	}
-	if credential.Exec != nil { // nothing else fails before it is sent, however late a busy machine comes to that
+	if config.ExecProvider != nil { // nothing else fails before it is sent, however late a busy machine comes to that
 		authenticated = tellCredentialErrors(authenticated)
 	}
 	times, counted := &serverClock{clock: now}, &calls{}

@@ -16,9 +16,13 @@ type ClusterInfo struct {
 
 const signaturePrefix = "jws-kubeconfig-"
 
+// clusterInfoLimit is for a ConfigMap, which holds 1 MiB, with who has set each of its keys. A signature has 142 bytes of that, and clusters
+// that grow by themselves have a token for each machine that is on its way.
+const clusterInfoLimit = 2 << 20
+
 // ClusterInfo reads it. kubeadm's clusters have one that everybody may read; others answer [NotFound], [Forbidden] or [Unauthorized].
 func (c *Client) ClusterInfo(ctx context.Context) (ClusterInfo, error) {
-	body, err := c.read(ctx, "the ConfigMap kube-public/cluster-info", "/api/v1/namespaces/kube-public/configmaps/cluster-info")
+	body, err := c.read(allow(ctx, clusterInfoLimit), "the ConfigMap kube-public/cluster-info", "/api/v1/namespaces/kube-public/configmaps/cluster-info")
 	if err != nil {
 		return ClusterInfo{}, err
 	}

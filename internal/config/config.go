@@ -22,6 +22,13 @@ type Config struct {
 	metav1.TypeMeta `json:",inline"`
 
 	BootstrapKubeconfig      string          `json:"bootstrapKubeconfig,omitempty" flag:"bootstrap-kubeconfig" usage:"kubeconfig with the short-lived credential; deleted once the node has its identity"`
+	DiscoveryTokenFile       string          `json:"discoveryTokenFile,omitempty" flag:"discovery-token-file" usage:"file with a bootstrap token and nothing else, in place of a bootstrap kubeconfig: server and CA are then found out by --api-server and --discovery-ca-cert-hash, or --discovery-file; deleted once the node has its identity"`
+	APIServers               List            `json:"apiServers,omitempty" flag:"api-server" usage:"host:port of the API server, or several that are tried in turn, where the cluster's signed cluster-info is read to find out server and CA"`
+	DiscoveryCACertHashes    List            `json:"discoveryCACertHashes,omitempty" flag:"discovery-ca-cert-hash" usage:"sha256:HEX of the cluster CA's public key, one or more; no other CA is believed, unless one of them has signed it"`
+	DiscoveryFile            string          `json:"discoveryFile,omitempty" flag:"discovery-file" usage:"kubeconfig without a credential that says where the cluster is, in place of --api-server and --discovery-ca-cert-hash"`
+	AllowNodeTakeover        bool            `json:"allowNodeTakeover,omitempty" flag:"allow-node-takeover" usage:"join also when another machine is a Ready node of the same name"`
+	CAFile                   string          `json:"caFile,omitempty" flag:"ca-file" usage:"file with the CA of the API server, followed whenever it changes; default: the CA stays as it was when the node joined"`
+	CAFromClusterInfo        bool            `json:"caFromClusterInfo,omitempty" flag:"ca-from-cluster-info" usage:"follow the cluster's cluster-info: a new CA is added when --discovery-ca-cert-hash has it, or a CA that is trusted already has signed it"`
 	Kubeconfig               string          `json:"kubeconfig,omitempty" flag:"kubeconfig" usage:"the kubelet's kubeconfig, written by the agent"`
 	CertDir                  string          `json:"certDir,omitempty" flag:"cert-dir" usage:"folder of the node's certificates and keys, the kubelet's --cert-dir"`
 	HostnameOverride         string          `json:"hostnameOverride,omitempty" flag:"hostname-override" usage:"node name instead of the host name; must be the kubelet's"`

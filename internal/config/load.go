@@ -107,7 +107,7 @@ func overlay(given *pflag.FlagSet, config *Config) error {
 }
 
 func (c *Config) absolutePaths() error {
-	for _, path := range []*string{&c.BootstrapKubeconfig, &c.Kubeconfig, &c.CertDir, &c.KubeletClientCAFile, &c.WebConfigFile, &c.Textfile} {
+	for _, path := range []*string{&c.BootstrapKubeconfig, &c.Kubeconfig, &c.CertDir, &c.KubeletClientCAFile, &c.WebConfigFile, &c.Textfile, &c.DiscoveryTokenFile, &c.DiscoveryFile, &c.CAFile} {
 		if *path == "" {
 			continue
 		}

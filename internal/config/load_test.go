@@ -57,6 +57,13 @@ type sample struct{ yaml, inFile, flag, given string }
 // samples has every setting, by its field.
 var samples = map[string]sample{
 	"bootstrapKubeconfig":      {"/f/b", "/f/b", "/g/b", "/g/b"},
+	"discoveryTokenFile":       {"/f/t", "/f/t", "/g/t", "/g/t"},
+	"apiServers":               {"[a.f, 'b.f:6443']", "a.f,b.f:6443", "192.0.2.1", "192.0.2.1"},
+	"discoveryCACertHashes":    {"[" + pinA + "]", pinA, pinB + "," + pinA, pinB + "," + pinA},
+	"discoveryFile":            {"/f/d", "/f/d", "/g/d", "/g/d"},
+	"allowNodeTakeover":        {"true", "true", "false", "false"},
+	"caFile":                   {"/f/c", "/f/c", "/g/c", "/g/c"},
+	"caFromClusterInfo":        {"true", "true", "false", "false"},
 	"kubeconfig":               {"/f/k", "/f/k", "/g/k", "/g/k"},
 	"certDir":                  {"/f/pki", "/f/pki", "/g/pki", "/g/pki"},
 	"hostnameOverride":         {"node-f", "node-f", "node-g", "node-g"},
@@ -84,6 +91,11 @@ var samples = map[string]sample{
 	"timeout":                  {"20m", "20m0s", "30s", "30s"},
 }
 
+// besides are what settings need that make no sense alone.
+var besides = map[string]string{
+	"timeout": "once: true\n", "apiServers": "discoveryCACertHashes: [" + pinB + "]\n", "discoveryTokenFile": "discoveryFile: /f/d\n",
+}
+
 // value is a setting of a configuration, as its flag would show it.
 func value(c config.Config, flag string) string {
 	set := pflag.NewFlagSet("", pflag.ContinueOnError)
@@ -100,9 +112,7 @@ func TestAFlagBeatsTheFileAndTheFileBeatsTheDefault(t *testing.T) {
 				t.Fatal("this setting has no samples in the test")
 			}
 			fields, args := s.Field+": "+sample.yaml+"\n", []string{"--" + s.Flag + "=" + sample.given}
-			if s.Field == "timeout" { // makes no sense alone
-				fields += "once: true\n"
-			}
+			fields += besides[s.Field]
 			steps := []struct {
 				from, path string
 				args       []string
@@ -243,7 +253,7 @@ func TestAListIsWrittenInYAMLAndWithCommas(t *testing.T) {
 		{"a flag", "", []string{"--serving-ips=192.0.2.1,2001:db8::1"}, config.List{"192.0.2.1", "2001:db8::1"}},
 		{"a flag that replaces the file's whole list", "servingIPs: [192.0.2.1, 192.0.2.2]", []string{"--serving-ips=192.0.2.3"}, config.List{"192.0.2.3"}},
 		{"an empty flag, which empties the file's list", "servingIPs: [192.0.2.1]", []string{"--serving-ips="}, nil},
-		{"the last of two flags", "", []string{"--serving-ips=192.0.2.1", "--serving-ips=192.0.2.2"}, config.List{"192.0.2.2"}},
+		{"two flags, which replace the file's together", "servingIPs: [192.0.2.9]", []string{"--serving-ips=192.0.2.1", "--serving-ips=192.0.2.2"}, config.List{"192.0.2.1", "192.0.2.2"}},
 	}
 	for _, test := range tests {
 		got, err := config.Load(file(t, test.fields), flags(t, test.args...))

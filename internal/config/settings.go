@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -15,7 +16,7 @@ type List []string
 
 func (l *List) String() string { return strings.Join(*l, ",") }
 
-// Set replaces the whole list.
+// Set replaces the whole list; on the command line a flag that is given again adds to it.
 func (l *List) Set(text string) error {
 	*l = nil
 	if text != "" {
@@ -26,6 +27,23 @@ func (l *List) Set(text string) error {
 
 // Type names the values in the help text.
 func (l *List) Type() string { return "list" }
+
+// repeatable is a list on the command line: the first flag replaces what the file says, each further one adds to it.
+type repeatable struct {
+	*List
+	given bool
+}
+
+// Set is that of [List], and adds where the flag was given before.
+func (r *repeatable) Set(text string) error {
+	before := *r.List
+	if err := r.List.Set(text); err != nil || !r.given {
+		r.given = true
+		return err
+	}
+	*r.List = append(slices.Clip(before), *r.List...)
+	return nil
+}
 
 // Setting is one row of the table of settings, as users see it.
 type Setting struct {
@@ -60,7 +78,7 @@ func Bind(flags *pflag.FlagSet, config *Config) {
 		case *metav1.Duration:
 			flags.DurationVar(&target.Duration, name, target.Duration, usage)
 		case *List:
-			flags.Var(target, name, usage)
+			flags.Var(&repeatable{List: target}, name, usage)
 		default:
 			panic(fmt.Sprintf("setting %s has no flag type", field.Name)) // a new kind of field needs a case above
 		}

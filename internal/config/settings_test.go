@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"cmp"
 	"reflect"
 	"regexp"
 	"slices"
@@ -27,7 +28,8 @@ func TestEveryFieldIsASettingWithAFlagAndAUsage(t *testing.T) {
 		if s.Usage == "" || strings.HasSuffix(s.Usage, ".") {
 			t.Errorf("--%s has the usage %q", s.Flag, s.Usage)
 		}
-		if dashed(s.Field) != strings.ReplaceAll(s.Flag, ".", "-") { // Prometheus' flags have dots
+		asKubeadm := map[string]string{"apiServers": "api-server", "discoveryCACertHashes": "discovery-ca-cert-hash"} // given once for each
+		if by := cmp.Or(asKubeadm[s.Field], dashed(s.Field)); by != strings.ReplaceAll(s.Flag, ".", "-") {            // Prometheus' flags have dots
 			t.Errorf("field %s belongs to flag --%s, by its name to --%s", s.Field, s.Flag, dashed(s.Field))
 		}
 	}
@@ -55,6 +57,7 @@ func TestTheDefaultsOfTheTableAreTheDefaults(t *testing.T) {
 		"serving": "before-kubelet", "serving-wait": "5s", "key-algorithm": "ecdsa-p256", "start-hold": "2m0s", "log-format": "text", "log-level": "info",
 		"rotate-certificates": "true", "rotate-server-certificates": "true", "once": "false", "keep-bootstrap-kubeconfig": "false", "expiration-seconds": "0", "timeout": "0s",
 		"web.listen-address": "127.0.0.1:10261", "kubelet-metrics": "false",
+		"allow-node-takeover": "false", "ca-from-cluster-info": "false",
 	}
 	for _, s := range config.Settings() {
 		if s.Default != want[s.Flag] || value(config.Default(), s.Flag) != s.Default {

@@ -37,6 +37,11 @@ func (c Config) Validate() error {
 		}
 	}
 	check("bootstrap-kubeconfig", required(c.BootstrapKubeconfig))
+	check("discovery-token-file", fileName(c.DiscoveryTokenFile))
+	check("api-server", apiServers(c.APIServers))
+	check("discovery-ca-cert-hash", hashes(c.DiscoveryCACertHashes))
+	check("discovery-file", fileName(c.DiscoveryFile))
+	check("ca-file", fileName(c.CAFile))
 	check("kubeconfig", required(c.Kubeconfig))
 	check("cert-dir", required(c.CertDir))
 	check("hostname-override", hostname(c.HostnameOverride))
@@ -57,7 +62,7 @@ func (c Config) Validate() error {
 	check("log-format", oneOf(c.LogFormat, logFormats))
 	check("log-level", new(slog.LevelVar).UnmarshalText([]byte(c.LogLevel)))
 	check("timeout", notNegative(c.Timeout.Duration))
-	return errors.Join(append(errs, c.contradictions()...)...)
+	return errors.Join(append(append(errs, c.contradictions()...), c.discovery()...)...)
 }
 
 // contradictions are values that are fine alone and not together.

@@ -12,6 +12,29 @@ import (
 var bad = []struct{ field, yaml, says string }{
 	{"bootstrapKubeconfig", "''", "is empty"},
 	{"bootstrapKubeconfig", "/", "does not name a file"},
+	{"discoveryTokenFile", "/\ndiscoveryFile: /d", "does not name a file"},
+	{"discoveryFile", "/", "does not name a file"},
+	{"caFile", "/..", "does not name a file"},
+	{"apiServers", "['']" + pinned, "is not host:port"},
+	{"apiServers", "['a b']" + pinned, "is not host:port"},
+	{"apiServers", "['a:']" + pinned, "has no port number"},
+	{"apiServers", "['a:0']" + pinned, "has no port number"},
+	{"apiServers", "['a:70000']" + pinned, "has no port number"},
+	{"apiServers", "['a:https']" + pinned, "has no port number"},
+	{"apiServers", "['https://a:6443/path']" + pinned, "has no port number"},
+	{"apiServers", "['https://a/path']" + pinned, "is not host:port"},
+	{"apiServers", "['ftp://a:1']" + pinned, "is not host:port"},
+	{"apiServers", "['http://a:6443']" + pinned, "plain http"},
+	{"apiServers", "['HTTP://a']" + pinned, "has no port number"},
+	{"apiServers", "['https://u:p@a:6443']" + pinned, "gets no credential"},
+	{"apiServers", "[a, b, a]" + pinned, "is there twice"},
+	{"apiServers", "[a, 'https://a:6443/']" + pinned, "is there twice"},
+	{"apiServers", "['::1', '[::1]']" + pinned, "is there twice"},
+	{"discoveryCACertHashes", "['']", "is not sha256:"},
+	{"discoveryCACertHashes", "[sha256:abc]", "is not sha256:"},
+	{"discoveryCACertHashes", "[sha512:" + strings.Repeat("a", 64) + "]", "is not sha256:"},
+	{"discoveryCACertHashes", "[" + strings.Repeat("a", 64) + "]", "is not sha256:"},
+	{"discoveryCACertHashes", "[sha256:" + strings.Repeat("g", 64) + "]", "is not sha256:"},
 	{"kubeconfig", "''", "is empty"},
 	{"kubeconfig", "/..", "does not name a file"},
 	{"certDir", "''", "is empty"},
@@ -94,7 +117,7 @@ func TestABadValueIsRefusedWithItsFlagAndField(t *testing.T) {
 
 func TestEverySettingThatCanBeBadIsChecked(t *testing.T) {
 	t.Parallel()
-	checked := map[string]bool{"keepBootstrapKubeconfig": true, "once": true, "kubeletClientCAFile": true, "rotateCertificates": true, "rotateServerCertificates": true, "kubeletMetrics": true} // nothing can be wrong; read later
+	checked := map[string]bool{"allowNodeTakeover": true, "caFromClusterInfo": true, "keepBootstrapKubeconfig": true, "once": true, "kubeletClientCAFile": true, "rotateCertificates": true, "rotateServerCertificates": true, "kubeletMetrics": true} // nothing can be wrong; read later
 	for _, b := range bad {
 		checked[b.field] = true
 	}

@@ -40,6 +40,8 @@ const (
 	EmbeddedKey Source = "client-key-data"
 	KeyFile     Source = "client-key"
 	ExecPlugin  Source = "exec"
+	// DiscoveryToken is a file with a token and nothing else ([Reader.LoadToken]).
+	DiscoveryToken Source = "discovery token"
 )
 
 // Bootstrap is a bootstrap kubeconfig that can be used.

@@ -47,6 +47,8 @@ func (b *Bootstrap) readCredential(user *clientcmdapi.AuthInfo) error {
 	return err
 }
 
+var errNoSource = errors.New("the user has no credential: give one of token, tokenFile, client-certificate with client-key, exec")
+
 // sourceOf finds the one credential of a user. Two are refused: nobody could say which of them has been disposed of.
 func sourceOf(user *clientcmdapi.AuthInfo) (Source, error) {
 	if user.Username != "" || user.Password != "" || user.AuthProvider != nil {
@@ -77,7 +79,7 @@ func sourceOf(user *clientcmdapi.AuthInfo) (Source, error) {
 	case 1:
 		return source, nil
 	case 0:
-		return "", errors.New("the user has no credential: give one of token, tokenFile, client-certificate with client-key, exec")
+		return "", errNoSource
 	}
 	return "", fmt.Errorf("the user has more than one credential (%s); keep one", strings.Join(found, ", "))
 }

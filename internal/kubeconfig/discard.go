@@ -18,6 +18,19 @@ import (
 // interrupted finds the rest again. Each is a name to unlink. stays are those that hold a secret, or may, and are not ours to delete; it is
 // the same as in [Bootstrap.Dispose]. Nothing is changed.
 func Discardable(path string) (files []string, stays []Disposed) {
+	return discardable(path, func(found *discarding) {
+		for _, root := range []string{path, AsideName(path)} {
+			found.named(path, root)
+		}
+	})
+}
+
+// DiscardableToken is [Discardable] for a discovery token's file.
+func DiscardableToken(path string) (files []string, stays []Disposed) {
+	return discardable(path, func(*discarding) {})
+}
+
+func discardable(path string, named func(*discarding)) (files []string, stays []Disposed) {
 	if err := durable.TrustFolder(filepath.Dir(path)); errors.Is(err, durable.ErrUntrusted) {
 		if _, err := os.Lstat(path); err == nil {
 			stays = []Disposed{{Exposed, path, fmt.Sprintf("nothing is deleted in a folder that others can change (%v)", err)}}
@@ -25,9 +38,7 @@ func Discardable(path string) (files []string, stays []Disposed) {
 		return nil, stays
 	}
 	var found discarding
-	for _, root := range []string{path, AsideName(path)} {
-		found.named(path, root)
-	}
+	named(&found)
 	found.name(path)
 	return found.files, found.stays
 }

@@ -45,7 +45,7 @@ func (b *Bootstrap) Dispose(disk durable.Disk, credentialsDirectory string) (Dis
 		return Disposed{Kept, secret, "it is a systemd credential, which only its source can remove (LoadCredential= of the unit)"}, nil
 	}
 	switch b.Source {
-	case InlineToken, EmbeddedKey:
+	case InlineToken, EmbeddedKey, DiscoveryToken:
 		return b.delete(disk, b.Path)
 	case TokenFile:
 		return b.disposeTokenFile(disk)
@@ -227,6 +227,13 @@ func (r *Reader) Aside(path string) []string {
 			candidates = append(candidates, user.TokenFile)
 		}
 	}
+	return aside(candidates)
+}
+
+// AsideToken is [Reader.Aside] for a discovery token's file.
+func AsideToken(path string) []string { return aside([]string{path}) }
+
+func aside(candidates []string) []string {
 	for _, candidate := range candidates {
 		if end := endOf(candidate); end != candidate {
 			candidates = append(candidates, end)

@@ -34,6 +34,8 @@ func deletions() []deletion {
 			must(f.t, os.Rename(f.in("node-7.kubeconfig"), f.in("real")))
 			f.symlink("real", "node-7.kubeconfig")
 		}, "bootstrap.kubeconfig", "real", withToken},
+		{"a discovery token", discoveryToken, tokenName, "", bare},
+		{"a discovery token that is a link", linkedDiscoveryToken, tokenName, "real", bare},
 		{"a tokenFile that is a link", func(f, elsewhere folder) {
 			tokenFile("token")(f, elsewhere)
 			must(f.t, os.Rename(f.in("token"), f.in("real")))
@@ -47,7 +49,7 @@ func (d deletion) load(t *testing.T) (folder, *kubeconfig.Bootstrap) {
 	t.Helper()
 	f, elsewhere := newFolder(t), newFolder(t)
 	d.make(f, elsewhere)
-	b, err := kubeconfig.LoadBootstrap(f.bootstrapFile())
+	b, err := f.credential()
 	must(t, err)
 	return f, b
 }
@@ -79,7 +81,7 @@ func at(number int, do func() error) durable.Disk {
 // settle does what the agent does first of all when something lies aside.
 func settle(t *testing.T, f folder) {
 	t.Helper()
-	for _, path := range kubeconfig.Aside(f.bootstrapFile()) {
+	for _, path := range f.aside() {
 		must(t, kubeconfig.PutBack(durable.Disk{}, path))
 	}
 }
@@ -122,7 +124,7 @@ func TestANewCredentialSurvivesTheDeletionOfTheOldOneWheneverItComes(t *testing.
 					done, err := b.Dispose(at(number, func() error { arrive(f, d); return nil }), "")
 					must(t, err)
 					settle(t, f)
-					newer, err := kubeconfig.LoadBootstrap(f.bootstrapFile())
+					newer, err := f.credential()
 					if err != nil || newer.Credential.Token != otherToken {
 						t.Fatalf("the new credential is not there (%v); the deletion said %s, the folder holds %q", err, done.Disposal, f.content())
 					}
@@ -151,7 +153,7 @@ func TestTheNewestOfTwoNewCredentialsIsUsed(t *testing.T) {
 		return nil
 	}}, "")
 	must(t, err)
-	b, err = kubeconfig.LoadBootstrap(f.bootstrapFile())
+	b, err = f.credential()
 	must(t, err)
 	if !arrived || b.Credential.Token != newest || done.Disposal != kubeconfig.Newer || len(f.holds(otherToken)) > 0 {
 		t.Errorf("the deletion said %s, and the folder holds %q", done.Disposal, f.content())
@@ -182,11 +184,11 @@ func TestAfterACrashTheSecretIsGoneOrInItsPlace(t *testing.T) {
 					t.Errorf("the error does not say what happened, and to which file: %v", err)
 				}
 				settle(t, f)
-				if aside := kubeconfig.Aside(f.bootstrapFile()); len(aside) > 0 {
+				if aside := f.aside(); len(aside) > 0 {
 					t.Errorf("%q still lies aside", aside)
 				}
 				held := f.holds(token)
-				b, err = kubeconfig.LoadBootstrap(f.bootstrapFile())
+				b, err = f.credential()
 				switch {
 				case len(held) == 0 && errors.Is(err, kubeconfig.ErrNoCredential):
 					gone++
@@ -231,7 +233,7 @@ func TestAnOperationThatFailsIsNoLoss(t *testing.T) {
 				t.Errorf("%s, %s fails: the error is %v", d.name, op.Call, err)
 			}
 			settle(t, f)
-			if b, err = kubeconfig.LoadBootstrap(f.bootstrapFile()); err == nil {
+			if b, err = f.credential(); err == nil {
 				_, err = b.Dispose(durable.Disk{}, "")
 				must(t, err)
 			}

@@ -133,6 +133,21 @@ func layouts() []layout {
 		{name: "a newer credential in its place", make: inline, after: func(f, _ folder) { f.rename("bootstrap.kubeconfig", withToken(otherToken)) }, want: kubeconfig.Newer, says: "another one"},
 		{name: "a newer token in the tokenFile", make: tokenFile("token"), after: func(f, _ folder) { f.rename("token", otherToken) }, want: kubeconfig.Newer},
 		{name: "a newer credential where the link leads", make: linked, after: func(f, _ folder) { f.rename("node-7.kubeconfig", withToken(otherToken)) }, want: kubeconfig.Newer},
+		{name: "a discovery token", make: discoveryToken, want: kubeconfig.Deleted, gone: []string{tokenName}},
+		{name: "a discovery token that is a link in the folder", make: linkedDiscoveryToken, want: kubeconfig.Deleted, gone: []string{tokenName, "real"}},
+		{
+			name: "a discovery token that is a link into another folder", want: kubeconfig.Exposed, says: "another folder",
+			make: func(f, elsewhere folder) {
+				elsewhere.write("shared", token)
+				f.symlink(elsewhere.in("shared"), tokenName)
+			},
+		},
+		{name: "a discovery token that is a systemd credential", make: discoveryToken, credentials: "here", want: kubeconfig.Kept, says: "LoadCredential="},
+		{name: "a discovery token with a second name", make: discoveryToken, after: func(f, _ folder) { must(f.t, os.Link(f.in(tokenName), f.in("second"))) }, want: kubeconfig.Exposed, says: "hard links"},
+		{name: "a discovery token that became another user's", make: discoveryToken, after: func(f, _ folder) { f.giveAway(tokenName) }, want: kubeconfig.Exposed, says: "belongs to user 12345"},
+		{name: "a discovery token that somebody deleted", make: discoveryToken, after: func(f, _ folder) { must(f.t, os.Remove(f.in(tokenName))) }, want: kubeconfig.Deleted},
+		{name: "a newer discovery token in its place", make: discoveryToken, after: func(f, _ folder) { f.rename(tokenName, otherToken) }, want: kubeconfig.Newer, says: "another one"},
+		{name: "the same discovery token, written by another hand", make: discoveryToken, after: func(f, _ folder) { f.rename(tokenName, token+"\n") }, want: kubeconfig.Newer},
 		{name: "a comment added by hand", make: inline, after: func(f, _ folder) { f.rename("bootstrap.kubeconfig", "# mine\n"+withToken(token)) }, want: kubeconfig.Newer},
 	}
 }
@@ -144,7 +159,7 @@ func TestACredentialIsDisposedOfAsItsKindWants(t *testing.T) {
 			f, elsewhere := newFolder(t), newFolder(t)
 			l.make(f, elsewhere)
 			f.write("unrelated", "stays")
-			b, err := kubeconfig.LoadBootstrap(f.bootstrapFile())
+			b, err := f.credential()
 			must(t, err)
 			if l.after != nil {
 				l.after(f, elsewhere)

@@ -71,7 +71,7 @@ func TestAfterAnyTwoCrashesTheNewestCredentialIsUsedAndNoneIsForgotten(t *testin
 		} else if r.meanwhile == absent {
 			_ = os.Remove(f.in(r.file))
 		}
-		for _, path := range kubeconfig.Aside(f.bootstrapFile()) {
+		for _, path := range f.aside() {
 			_ = kubeconfig.PutBack(crashAt(r.crashAgain), path)
 		}
 		settle(t, f)
@@ -82,10 +82,10 @@ func TestAfterAnyTwoCrashesTheNewestCredentialIsUsedAndNoneIsForgotten(t *testin
 // assertNewest shows that the newest credential is in its place, if there is one, and that its disposal leaves no token.
 func assertNewest(t *testing.T, r restart, f folder) {
 	t.Helper()
-	if aside := kubeconfig.Aside(f.bootstrapFile()); len(aside) > 0 {
+	if aside := f.aside(); len(aside) > 0 {
 		t.Errorf("%s: %q still lie aside", r, aside)
 	}
-	b, err := kubeconfig.LoadBootstrap(f.bootstrapFile())
+	b, err := f.credential()
 	_, arrived := arrivals[r.meanwhile]
 	switch {
 	case arrived && (err != nil || b.Credential.Token != otherToken):
@@ -171,7 +171,7 @@ func TestWhatIsWrittenInPlaceSurvivesHoweverLongTheWriterTakes(t *testing.T) {
 			fill()
 		}
 		settle(t, f)
-		newer, err := kubeconfig.LoadBootstrap(f.bootstrapFile())
+		newer, err := f.credential()
 		if err != nil || newer.Credential.Token != otherToken {
 			t.Fatalf("%s: the new credential is not there (%v), the folder holds %q", name, err, f.content())
 		}

@@ -75,7 +75,7 @@ func TestEveryFileWithTheSecretIsNarrowedOrToldOf(t *testing.T) {
 			}
 		}
 		before := elsewhere.identity()
-		b, err := kubeconfig.LoadBootstrap(f.bootstrapFile())
+		b, err := f.credential()
 		must(t, err)
 		told := map[string]bool{}
 		for _, n := range b.Narrow(durable.Disk{}) {

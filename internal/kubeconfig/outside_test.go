@@ -117,7 +117,7 @@ func lookAgain(t *testing.T, f folder) (last kubeconfig.Disposal) {
 	t.Helper()
 	for range 2 {
 		settle(t, f)
-		b, err := kubeconfig.LoadBootstrap(f.bootstrapFile())
+		b, err := f.credential()
 		if err != nil {
 			return last
 		}
@@ -143,7 +143,7 @@ func TestWhatLiesOutsideIsNeverTouched(t *testing.T) {
 					outside.furnish(d, d.holding(token))
 					l.replace(f, outside, name)
 					before, loaded := outside.identity(), false
-					if b, err := kubeconfig.LoadBootstrap(f.bootstrapFile()); err == nil {
+					if b, err := f.credential(); err == nil {
 						loaded = b.Credential.Token == token
 					}
 					if last := lookAgain(t, f); loaded && last != kubeconfig.Exposed {
@@ -218,7 +218,7 @@ func TestWhatLiesOutsideIsNeverTouchedWheneverTheWayThereAppears(t *testing.T) {
 			must(t, err)
 			outside.assertUntouched(before)
 			settle(t, f)
-			b, err = kubeconfig.LoadBootstrap(f.bootstrapFile())
+			b, err = f.credential()
 			if last := lookAgain(t, f); err == nil && b.Credential.Token == token && last != kubeconfig.Exposed {
 				t.Errorf("the token, which is still outside, is said to be %s, then %s", done.Disposal, last)
 			}
@@ -294,7 +294,7 @@ func TestAFileThatIsMountedInItsPlaceIsLeftAsItIs(t *testing.T) {
 			outside.furnish(d, d.holding(token))
 			must(t, unix.Mount(outside.in("secret"), f.in(d.file), "", unix.MS_BIND, ""))
 			before := outside.identity()
-			b, err := kubeconfig.LoadBootstrap(f.bootstrapFile())
+			b, err := f.credential()
 			must(t, err)
 			narrowed := b.Narrow(durable.Disk{})
 			if len(narrowed) != 1 || narrowed[0].Err == nil || !strings.Contains(narrowed[0].Err.Error(), "mounted") {

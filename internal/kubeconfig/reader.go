@@ -5,6 +5,7 @@ import (
 
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
 )
 
@@ -31,11 +32,21 @@ func (r *Reader) read(path string) (durable.File, error) {
 
 // current is the function of that name, with its answers remembered; each caller gets copies of his own.
 func (r *Reader) current(path string, data []byte) (*clientcmdapi.Cluster, *clientcmdapi.AuthInfo, error) {
+	return r.remembered(path, data, current)
+}
+
+// place is the function of that name, likewise.
+func (r *Reader) place(path string, data []byte) (*clientcmdapi.Cluster, error) {
+	cluster, _, err := r.remembered(path, data, place)
+	return cluster, err
+}
+
+func (r *Reader) remembered(path string, data []byte, parse func(string, []byte) (*clientcmdapi.Cluster, *clientcmdapi.AuthInfo, error)) (*clientcmdapi.Cluster, *clientcmdapi.AuthInfo, error) {
 	sum := sha256.Sum256(data)
 	last, known := r.parsed[path]
 	if !known || last.sum != sum {
 		last = parsed{sum: sum}
-		last.cluster, last.user, last.err = current(path, data)
+		last.cluster, last.user, last.err = parse(path, data)
 		if r.parsed == nil {
 			r.parsed = map[string]parsed{}
 		}
@@ -53,5 +64,14 @@ func LoadKubelet(path string) (*Kubelet, error) { return new(Reader).LoadKubelet
 // Named returns the files that the kubeconfig at path names, once; see [Reader.Named].
 func Named(path string) []string { return new(Reader).Named(path) }
 
+// NamedByDiscovery returns the files that the discovery file at path names, once; see [Reader.NamedByDiscovery].
+func NamedByDiscovery(path string) []string { return new(Reader).NamedByDiscovery(path) }
+
 // Aside returns the files of the bootstrap kubeconfig at path that lie aside, once; see [Reader.Aside].
 func Aside(path string) []string { return new(Reader).Aside(path) }
+
+// LoadToken reads the discovery token at path, once; see [Reader.LoadToken].
+func LoadToken(path string) (*Bootstrap, error) { return new(Reader).LoadToken(path) }
+
+// LoadDiscovery reads the discovery file at path, once; see [Reader.LoadDiscovery].
+func LoadDiscovery(path string) (apiserver.Endpoint, error) { return new(Reader).LoadDiscovery(path) }

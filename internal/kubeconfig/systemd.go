@@ -12,16 +12,28 @@ import (
 // LoadCredential=bootstrap.kubeconfig:/path (systemd.exec(5)).
 const SystemdCredential = "bootstrap.kubeconfig"
 
+// SystemdTokenCredential is the name of the systemd credential that holds a discovery token.
+const SystemdTokenCredential = "discovery.token"
+
 // systemdCredentials is where systemd puts the credentials of all units, each into a folder of its name.
 const systemdCredentials = "/run/credentials"
 
 // Where returns the file that is the bootstrap kubeconfig now: path, or the systemd credential in credentialsDirectory when
 // nothing is at path, nor aside. A file that a person puts at path always wins, and what cannot be looked at counts as there.
 func Where(path, credentialsDirectory string) string {
-	if credentialsDirectory == "" || !absent(path) || !absent(AsideName(path)) {
+	return where(path, credentialsDirectory, SystemdCredential)
+}
+
+// WhereToken is [Where] for the discovery token; path may be empty, and then the answer is too when there is no credential.
+func WhereToken(path, credentialsDirectory string) string {
+	return where(path, credentialsDirectory, SystemdTokenCredential)
+}
+
+func where(path, credentialsDirectory, name string) string {
+	if credentialsDirectory == "" || path != "" && (!absent(path) || !absent(AsideName(path))) {
 		return path
 	}
-	credential := filepath.Join(credentialsDirectory, SystemdCredential)
+	credential := filepath.Join(credentialsDirectory, name)
 	if _, err := os.Lstat(credential); err != nil {
 		return path
 	}

@@ -19,6 +19,7 @@ const (
 	Deleted      Failure = "deleted"      // the object went before its time
 	Unproved     Failure = "unproved"     // the issued certificate is not accepted yet
 	NotInWindow  Failure = "not in window"
+	Taken        Failure = "taken"         // another machine is a live node of this name
 	LocalTrouble Failure = "local trouble" // the disk
 )
 
@@ -43,6 +44,7 @@ var Policy = map[Failure]Row{
 	Deleted:      {time.Minute, time.Minute, time.Hour, false, "the same request again; somebody deleted it on purpose"},
 	Unproved:     {30 * time.Second, 30 * time.Second, 5 * time.Minute, false, "API servers may learn of a signer late"},
 	NotInWindow:  {30 * time.Second, 30 * time.Second, 30 * time.Second, false, "the certificate becomes valid by itself"},
+	Taken:        {30 * time.Second, 30 * time.Second, 5 * time.Minute, false, "a machine that was switched off is not Ready after 40 to 50 s"},
 	LocalTrouble: {time.Second, time.Second, time.Minute, false, "a full disk is mended without our knowing"},
 }
 

@@ -14,11 +14,12 @@ var graph = []struct {
 }{
 	{"cmd/bootstrap-agent", all, "wiring, and nothing else"},
 	{"internal/agent", list("apiserver certdir config csr discovery durable kubeconfig node rotate serving status"), "the only loop: it knows everything that acts, and nobody but cmd knows it"},
-	{"internal/doctor", list("apiserver certdir config csr kubeconfig node rotate screen serving status unit"), "looks at everything and changes nothing: not durable, not agent"},
+	{"internal/doctor", list("apiserver certdir config csr discovery kubeconfig node rotate screen serving status unit"), "looks at everything and changes nothing: not durable, not agent"},
 	{"internal/metrics", list("status"), "shows what was observed, and finds out nothing itself"},
-	{"internal/status", list("certdir config csr kubeconfig node rotate screen serving"), "one Observed value made of what these saw"},
+	{"internal/status", list("apiserver certdir config csr kubeconfig node rotate screen serving"), "one Observed value made of what these saw"},
 	{"internal/await", list("certdir config csr kubeconfig rotate status"), "waits for what status sees; changes nothing: not durable, not agent"},
 	{"internal/reset", list("certdir config durable kubeconfig status"), "takes away what the agent has put there, while no agent runs: knows no network, not agent"},
+	{"internal/join", append(list("apiserver config discovery durable"), "deploy/cloud-init", "deploy/rbac"), "makes texts and puts them into a folder; asks no cluster: not agent"},
 	{"internal/csr", list("apiserver node"), "asks; storing is certdir's"},
 	{"internal/certdir", list("durable"), "reads and stages files; knows no network"},
 	{"internal/kubeconfig", list("apiserver durable"), "reads and writes files, in apiserver's words (Endpoint, Credential); sends nothing"},
@@ -31,6 +32,8 @@ var graph = []struct {
 	{"internal/apiserver", nil, "at the bottom"},
 	{"internal/durable", nil, "at the bottom"},
 	{"internal/node", nil, "at the bottom"},
+	{"deploy/cloud-init", nil, "texts"},
+	{"deploy/rbac", nil, "texts"},
 }
 
 var all = []string{"*"}
