@@ -3,11 +3,15 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/config"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/discovery"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/kubeconfig"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/metrics"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/unit"
@@ -32,7 +36,9 @@ func configCheckCommand() *cobra.Command {
 With --systemd: print what the configuration needs of the systemd unit besides what it has, as a drop-in:
 bootstrap-agent config check --systemd > ` + unit.DropIn + `
 
-Exit codes: 0 well, or no bootstrap kubeconfig there; 2 usage, configuration, cert-dir or a bad bootstrap kubeconfig.`,
+Where there is no bootstrap kubeconfig: discovery token and discovery file, if they are set.
+
+Exit codes: 0 well, or no bootstrap kubeconfig there; 2 usage, configuration, cert-dir, a bad bootstrap kubeconfig or a malformed discovery token.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := load.config()
@@ -41,7 +47,7 @@ Exit codes: 0 well, or no bootstrap kubeconfig there; 2 usage, configuration, ce
 			}
 			path := kubeconfig.Where(cfg.BootstrapKubeconfig, cfg.CredentialsDirectory)
 			if systemd {
-				needs := unit.NeedsOf(cfg, kubeconfig.Named(path)...)
+				needs := unit.NeedsOf(cfg, append(kubeconfig.Named(path), kubeconfig.NamedByDiscovery(cfg.DiscoveryFile)...)...)
 				needs.Exec = kubeconfig.Plugin(path)
 				fmt.Fprint(cmd.OutOrStdout(), needs.Text())
 				return nil
@@ -53,6 +59,9 @@ Exit codes: 0 well, or no bootstrap kubeconfig there; 2 usage, configuration, ce
 				return usage(err)
 			}
 			bootstrap, err := kubeconfig.LoadBootstrap(path)
+			if errors.Is(err, kubeconfig.ErrNoCredential) && cfg.Discovers() {
+				return checkDiscovery(cmd.OutOrStdout(), cfg, err)
+			}
 			switch {
 			case errors.Is(err, kubeconfig.ErrNoCredential):
 				fmt.Fprintf(cmd.OutOrStdout(), "configuration: ok\nbootstrap kubeconfig: %v\n", err)
@@ -75,4 +84,34 @@ func whence(cfg config.Config, path string) string {
 		return ""
 	}
 	return fmt.Sprintf(" (the systemd credential %s; a file at %s wins)", path, cfg.BootstrapKubeconfig)
+}
+
+// checkDiscovery checks the discovery token, and the file that says where its cluster is, if one does.
+func checkDiscovery(out io.Writer, cfg config.Config, missing error) error {
+	path := kubeconfig.WhereToken(cfg.DiscoveryTokenFile, cfg.CredentialsDirectory)
+	where := "the cluster is found out at " + strings.Join(cfg.Servers(), ", ")
+	if cfg.DiscoveryFile != "" {
+		endpoint, err := kubeconfig.LoadDiscovery(cfg.DiscoveryFile)
+		if err == nil {
+			endpoint, err = discovery.FromFile(endpoint, cfg.DiscoveryFile, cfg.DiscoveryCACertHashes, time.Now())
+		}
+		if err != nil {
+			return usage(err)
+		}
+		where = "for " + endpoint.Server
+	}
+	var token *kubeconfig.Bootstrap
+	err := missing
+	if path != "" {
+		token, err = kubeconfig.LoadToken(path)
+	}
+	switch {
+	case errors.Is(err, kubeconfig.ErrNoCredential):
+		fmt.Fprintf(out, "configuration: ok\nbootstrap kubeconfig: %v\ndiscovery token: none; %s\n", missing, where)
+		return nil
+	case err != nil:
+		return usage(err)
+	}
+	fmt.Fprintf(out, "configuration: ok\nbootstrap kubeconfig: %v\ndiscovery token: ok, %s; %s\n", missing, token.Path, where)
+	return nil
 }

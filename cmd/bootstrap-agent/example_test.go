@@ -70,7 +70,7 @@ func example() string {
 // exampleValue is the default in YAML: empty where there is none.
 func exampleValue(s config.Setting) string {
 	switch s.Field {
-	case "servingDNSNames", "servingIPs":
+	case "servingDNSNames", "servingIPs", "apiServers", "discoveryCACertHashes":
 		return "[]"
 	}
 	if s.Default == "" {

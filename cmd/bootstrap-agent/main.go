@@ -66,7 +66,7 @@ func root() *cobra.Command {
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(runCommand(), statusCommand(), doctorCommand(), waitCommand(), rotateCommand(), resetCommand(), configCommand(), versionCommand())
+	cmd.AddCommand(runCommand(), statusCommand(), doctorCommand(), waitCommand(), rotateCommand(), resetCommand(), joinConfigCommand(), configCommand(), versionCommand())
 	return cmd
 }
 

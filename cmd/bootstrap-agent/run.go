@@ -54,7 +54,7 @@ configuration or a bad bootstrap kubeconfig.`,
 			return agent.New(agent.Options{
 				Config: cfg, Disk: diskOf(cfg), Clock: clock.RealClock{}, Log: log, UserAgent: userAgent(),
 				Notify: notify(log), WatchdogEvery: watchdog, Metrics: measured,
-				RuntimeDirectory: firstOf(os.Getenv("RUNTIME_DIRECTORY")), Proc: node.Proc,
+				RuntimeDirectory: firstOf(os.Getenv("RUNTIME_DIRECTORY")), Proc: node.Proc, MachineIDFile: node.MachineIDFile,
 			}).Run(cmd.Context())
 		},
 	}
