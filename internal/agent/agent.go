@@ -43,6 +43,8 @@ type Options struct {
 	RuntimeDirectory string
 	// Metrics is told of everything; nil: nobody is.
 	Metrics Metrics
+	// MachineIDFile is where this machine's ID is, [node.MachineIDFile]; empty: it is not known, and so no other machine's node can be told.
+	MachineIDFile string
 	// Proc is where running kubelets are looked for, [node.Proc]; empty: nowhere.
 	Proc string
 }
@@ -61,6 +63,8 @@ type Agent struct {
 	addresses  addressMemory
 	registered registeredMemory
 	served     servedMemory
+	discovery  discoveryMemory
+	following  followingMemory
 	kubelets   kubeletsMemory
 	version    versionMemory
 	identity   *identity
@@ -130,7 +134,7 @@ func (a *Agent) Run(ctx context.Context) error {
 // open makes sure of the cert-dir, of being alone with it, and that what stands there does the kubelet no harm.
 func (a *Agent) open() error {
 	if a.cfg.Once {
-		if o := a.observe(); o.Bootstrap == nil && !o.NoCredential() {
+		if o := a.observe(); o.BadCredential() {
 			return exit(2, o.BootstrapErr)
 		}
 	}
@@ -176,6 +180,7 @@ func (a *Agent) loop(ctx context.Context) error {
 	for sweepAt := a.Clock.Now(); ; {
 		o := a.observe()
 		a.noticeCredential(o)
+		a.noticeToken(o)
 		for a.act(ctx, o) {
 			a.stages.alive(a) // a slow disk is no hang, as long as each step has an end
 			o = a.observe()
@@ -217,10 +222,12 @@ func (a *Agent) act(ctx context.Context, o status.Observed) bool {
 	}
 	serving := a.actServing(ctx, o)
 	credential := a.actCredential(ctx, o)
+	a.discover(ctx, o)
+	followed := a.followCA(ctx, o)
 	a.actServed(ctx, o)
 	a.findKubelets(ctx, o)
 	a.findVersion(ctx, o)
-	return serving || credential
+	return serving || credential || followed
 }
 
 // stop ends the agent on a signal; whatever is under way is found again by the next start.
@@ -236,6 +243,7 @@ func (a *Agent) stop(context.Context) error {
 func (a *Agent) observe() status.Observed {
 	a.observed = a.stamp() // before it is read: what changes meanwhile is looked at again
 	o := a.observer.Observe(a.cfg, a.Clock.Now())
+	a.fillDiscovered(&o)
 	a.client.noteMismatch(o.ForOtherNode(), o.Now)
 	o.Kubelets = a.kubelets.found
 	a.noteLosses(&o)

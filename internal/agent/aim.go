@@ -96,7 +96,12 @@ func (a *Agent) replaces(o status.Observed) bool {
 
 // elsewhere says whether an endpoint has nothing in common with the one in the kubelet's kubeconfig, as another cluster's has.
 func elsewhere(o status.Observed, endpoint apiserver.Endpoint) bool {
-	return o.Client.Pair != nil && o.Kubelet != nil && o.Kubelet.Endpoint.Server != endpoint.Server && !certdir.SharePEM(o.Kubelet.Endpoint.CA, endpoint.CA)
+	return o.Client.Pair != nil && o.Kubelet != nil && apart(o.Kubelet.Endpoint, endpoint)
+}
+
+// apart says whether two endpoints have nothing in common, as those of two clusters.
+func apart(a, b apiserver.Endpoint) bool {
+	return a.Server != b.Server && !certdir.SharePEM(a.CA, b.CA)
 }
 
 // pendingElsewhere says whether the request under way is for the identity in another cluster.

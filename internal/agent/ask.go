@@ -10,6 +10,7 @@ import (
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/discovery"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/rotate"
 )
 
@@ -215,9 +216,12 @@ func (a *Agent) endedText(p *csr.Pending) string {
 func (a *Agent) failed(m *memory, err error) {
 	reason := apiserver.ReasonOf(err)
 	remedy := reason.Remedy()
-	if m.asNode {
+	switch {
+	case m.asNode:
 		remedy = reason.RemedyAsNode()
 		a.heardAsNode(err)
+	case reason == apiserver.Unauthorized && a.credential.usedID != "":
+		remedy += fmt.Sprintf(" It is bootstrap-token-%s; when it is good again, or another token is put in its place, the same request goes on", a.credential.usedID)
 	}
 	a.retry(m, failureFor(reason), string(reason), err, remedy)
 }
@@ -255,6 +259,15 @@ func (a *Agent) keptOf(m *memory) kept {
 		return a.keep.serving
 	}
 	return a.keep.client
+}
+
+// tokenID is the part of a bootstrap token by which an administrator finds it, and which everybody may know; "" for any other token.
+func tokenID(token string) string {
+	parsed, err := discovery.ParseToken(token)
+	if err != nil {
+		return ""
+	}
+	return parsed.ID
 }
 
 // failureFor sorts the reasons of failed requests into the rows of the retry policy.

@@ -145,7 +145,7 @@ func (a *Agent) askAsBootstrap(ctx context.Context, o status.Observed) (changed 
 		a.retry(m, rotate.Forbidden, "configuration", err, "")
 		return false
 	}
-	a.credential.used = b.Fingerprint()
+	a.credential.used, a.credential.usedID = b.Fingerprint(), tokenID(b.Credential.Token)
 	a.ask(ctx, m, p, api)
 	return false
 }
@@ -153,7 +153,10 @@ func (a *Agent) askAsBootstrap(ctx context.Context, o status.Observed) (changed 
 // askAsNode sends a request with the node's own identity: approvers and admission demand that requester and subject are the same.
 func (a *Agent) askAsNode(ctx context.Context, m *memory, o status.Observed, p *csr.Pending) (changed bool) {
 	if !sameEndpoint(p.Endpoint, o.Kubelet.Endpoint) {
-		p.Endpoint, p.UID = o.Kubelet.Endpoint, ""
+		if !sameEndpoint(withCA(p.Endpoint, o.Kubelet.Endpoint.CA), o.Kubelet.Endpoint) { // else only the CA has changed, and the object is where it was
+			p.UID = ""
+		}
+		p.Endpoint = o.Kubelet.Endpoint
 		return a.disk(m, "store the certificate signing request", func() error { return a.store(p) })
 	}
 	api, err := a.nodeAPI(o.Client.Pair.PEM, o.Client.Pair.PEM, o.Kubelet.Endpoint)
@@ -220,11 +223,16 @@ func (a *Agent) prove(ctx context.Context, o status.Observed) {
 		return
 	}
 	m.asNode = true
+	ours := a.ownID(o, p)
 	a.task(ctx, m, func(ctx context.Context) func() {
 		user, err := api.WhoAmI(ctx)
+		var holder nodeHolder
+		if err == nil && user.IsNode(p.Wish.NodeName) {
+			holder = holderOf(ctx, api, p.Wish.NodeName, ours)
+		}
 		return func() {
 			a.noteTime(api)
-			a.proved(p, leaf, user, err)
+			a.proved(p, leaf, user, holder, err)
 		}
 	})
 }
@@ -247,7 +255,7 @@ func (a *Agent) inWindow(m *memory, p *csr.Pending, leaf *x509.Certificate) bool
 	return false
 }
 
-func (a *Agent) proved(p *csr.Pending, leaf *x509.Certificate, user apiserver.User, err error) {
+func (a *Agent) proved(p *csr.Pending, leaf *x509.Certificate, user apiserver.User, holder nodeHolder, err error) {
 	m, now := &a.client, a.Clock.Now()
 	if err != nil && apiserver.ReasonOf(err) != apiserver.Unauthorized {
 		a.failed(m, err)
@@ -257,6 +265,9 @@ func (a *Agent) proved(p *csr.Pending, leaf *x509.Certificate, user apiserver.Us
 		return
 	}
 	if err == nil && user.IsNode(p.Wish.NodeName) {
+		if !a.mayBe(p, holder) {
+			return
+		}
 		m.succeed()
 		m.provedLeaf = leafBytes(p.CertificatePEM)
 		a.heardAsNode(nil)

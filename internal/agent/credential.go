@@ -138,9 +138,13 @@ func (a *Agent) compare(ctx context.Context, o status.Observed) {
 }
 
 // ownWay returns the node's own way to the API server, which it keeps as long as that leads there, when a systemd credential has
-// another one: the credential is there at every boot, and may be older than the file by which a person changed the way.
+// another one: the credential is there at every boot, and may be older than the file by which a person changed the way. Nor does the CA that
+// any bootstrap kubeconfig was made with take the place of one that was followed since.
 func (a *Agent) ownWay(o status.Observed, pair []byte) (own *apiserver.Client, differs bool) {
-	if !a.fromSystemd(o) || o.Kubelet == nil || sameEndpoint(o.Kubelet.Endpoint, o.Bootstrap.Endpoint) {
+	if o.Kubelet == nil || sameEndpoint(o.Kubelet.Endpoint, o.Bootstrap.Endpoint) {
+		return nil, false
+	}
+	if !a.fromSystemd(o) && !(a.follows() && sameEndpoint(withCA(o.Kubelet.Endpoint, o.Bootstrap.Endpoint.CA), o.Bootstrap.Endpoint)) {
 		return nil, false
 	}
 	own, err := a.nodeAPI(pair, pair, o.Kubelet.Endpoint)

@@ -61,6 +61,11 @@ func decideClient(o status.Observed, m memory, aim aim) step {
 		return whenDue(forget, m, o.Now) // the machine had another name for a while, and has the identity for the one that it has
 	case issued && m.proved(c.Pending):
 		return whenDue(commit, m, o.Now)
+	case issued && m.failure == rotate.Taken:
+		if next, ok := decideTaken(o, m, aim); ok {
+			return next
+		}
+		return whenDue(prove, m, o.Now)
 	case issued:
 		return whenDue(prove, m, o.Now)
 	case !isBootstrapping(o, m, aim):

@@ -61,6 +61,8 @@ type credentialMemory struct {
 	memory
 	// seen is the one that was there at the last look; used is the one that the client's request was last sent with.
 	seen, used string
+	// usedID is the ID of the bootstrap token in used, which is no secret; "" if it is no bootstrap token.
+	usedID string
 	// sameCluster: it leads to the cluster that knows this node.
 	sameCluster string
 	// settled: all that was to do about it is done, or only a person can do more.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/discovery"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/node"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/serving"
@@ -131,6 +132,14 @@ func TestAFailureIsCountedByWhatWasBeingDoneAndWhy(t *testing.T) {
 	}
 }
 
+// ofDiscovery are the reasons for which a cluster is not found.
+func ofDiscovery() (reasons []string) {
+	for _, reason := range discovery.Reasons() {
+		reasons = append(reasons, string(reason))
+	}
+	return reasons
+}
+
 func TestEveryReasonThatTheAgentCountsIsInTheList(t *testing.T) {
 	for _, reason := range []apiserver.Reason{
 		apiserver.Unreachable, apiserver.Timeout, apiserver.TLS, apiserver.Redirected, apiserver.Unauthorized, apiserver.Forbidden, apiserver.NotFound,
@@ -143,7 +152,8 @@ func TestEveryReasonThatTheAgentCountsIsInTheList(t *testing.T) {
 		}
 	}
 	for phase, reasons := range map[status.Phase][]string{
-		status.ClientPhase: {"refused", "denied", "failed", "deleted", "replaced", "configuration"}, status.CredentialPhase: {disposalReason, "other-cluster"},
+		status.ClientPhase: {"refused", "denied", "failed", "deleted", "replaced", "configuration", "node-taken"}, status.CredentialPhase: {disposalReason, "other-cluster"},
+		status.DiscoveryPhase: append(ofDiscovery(), "configuration", "not-found"), status.CAPhase: {fileReason, unprovedReason, untrustedReason, "configuration", "cluster-info", "not-published"},
 		status.DiskPhase: {"full", "read-only", "permission", "io"}, status.ClockPhase: {"server-certificate", "issued-certificate"},
 	} {
 		for _, reason := range reasons {

@@ -21,7 +21,7 @@ func (a *Agent) verdict(o status.Observed) (done bool, err error) {
 	}
 	unread := certdir.Unread(o.BootstrapErr) // for a while, since it was read at the start
 	switch m := a.client; {
-	case o.Bootstrap == nil && !o.NoCredential() && !unread:
+	case o.BadCredential() && !unread:
 		return true, exit(2, o.BootstrapErr)
 	case a.lacksClientCA(o):
 		return true, exit(3, fmt.Errorf("the node has its client certificate, but nothing says who may call the kubelet: %s is missing; give --kubelet-client-ca-file", a.dir.ClientCA()))
@@ -31,6 +31,8 @@ func (a *Agent) verdict(o status.Observed) (done bool, err error) {
 		return true, exit(3, errors.New(m.trouble))
 	case o.Client.Pending != nil && o.Client.Pending.Ended != nil && o.Client.Pending.Ended.Outcome != csr.Replaced && o.Now.Before(nextKey(o.Client.Pending)):
 		return true, exit(3, errors.New(a.endedText(o.Client.Pending)))
+	case m.failure == rotate.Taken:
+		return true, exit(3, errors.New(m.trouble))
 	case o.Now.Sub(a.started) >= a.cfg.OnceTimeout():
 		missing := "identity"
 		if o.HasIdentity() {
@@ -95,6 +97,8 @@ func (a *Agent) why(o status.Observed) string {
 		return a.client.trouble
 	case o.HasIdentity() && a.serving.trouble != "":
 		return a.serving.trouble
+	case o.Undiscovered != nil:
+		return a.discoveryText()
 	case o.NodeErr != nil:
 		return o.NodeErr.Error()
 	case certdir.Unread(o.BootstrapErr):

@@ -25,7 +25,7 @@ func TestAPowerCutAtAnyMomentOfARotationOrARecoveryLosesNothing(t *testing.T) {
 	t.Parallel()
 	api, random := daysAPI(t), sample.Random(t)
 	var all tally
-	for _, w := range draw(rotations(), random, 10) {
+	for _, w := range draw(rotations(), random, 6) {
 		t.Run(w.name, func(t *testing.T) {
 			count := record(t, api, w, nil).replay(random, some(1, 1<<30))
 			count.log(t)
@@ -89,7 +89,7 @@ func TestACrashOrAFailureAtAnyOperationOfARotationLosesNothingAndAsksForNothingT
 	t.Parallel()
 	api, random := daysAPI(t), sample.Random(t)
 	lives, operations := map[string]int{}, 0
-	rows := draw(rotations(), random, 5)
+	rows := draw(rotations(), random, 3)
 	for _, w := range rows {
 		t.Run(w.name, func(t *testing.T) {
 			length := record(t, api, w, nil).ops.Len()

@@ -45,6 +45,8 @@ func writings(t *testing.T) []writing {
 		{name: "folders of their own, the cert-dir to be made", credential: true, before: (*recording).spreadOut}, // first: every folder is synced for itself
 		{name: "a new node", credential: true, before: func(*recording) {}},
 		{name: "a token in a file", credential: true, before: (*recording).tokenInFile},
+		{name: "a discovery token", credential: true, before: (*recording).discoveryToken},
+		{name: "a discovery token that was moved aside", credential: true, before: func(r *recording) { r.discoveryToken(); r.aside() }},
 		{name: "a link to the bootstrap kubeconfig", credential: true, before: (*recording).linkedCredential},
 		{name: "a credential that others can read", credential: true, before: (*recording).readable},
 		{name: "a credential that was moved aside", credential: true, before: (*recording).aside},
@@ -90,6 +92,15 @@ func (r *recording) tokenInFile() {
 	r.write(r.t, r.credential, []byte(token+"\n"))
 	content := bytes.Replace(bootstrapKubeconfig(r.api.url, theCA().pem), []byte("token: "+token), []byte("tokenFile: token"), 1)
 	r.write(r.t, r.cfg.BootstrapKubeconfig, content)
+}
+
+// discoveryToken leaves a token and the file that says where its cluster is.
+func (r *recording) discoveryToken() {
+	r.cfg.DiscoveryTokenFile, r.cfg.DiscoveryFile = filepath.Join(r.top, "discovery.token"), filepath.Join(r.top, "cluster.kubeconfig")
+	r.credential = r.cfg.DiscoveryTokenFile
+	r.write(r.t, r.credential, []byte(token+"\n"))
+	r.write(r.t, r.cfg.DiscoveryFile, bytes.Replace(bootstrapKubeconfig(r.api.url, theCA().pem), []byte("{token: "+token+"}"), []byte("{}"), 1))
+	must(r.t, os.Remove(r.cfg.BootstrapKubeconfig))
 }
 
 func (r *recording) linkedCredential() {

@@ -54,7 +54,7 @@ func TestOnlyTheAPIServersWordProvesACertificate(t *testing.T) {
 				p.RefusedSince = noon.Add(-c.since)
 			}
 		})
-		s.agent.proved(p, leafOf(t, p), c.user, c.err)
+		s.agent.proved(p, leafOf(t, p), c.user, nodeHolder{}, c.err)
 		after := s.pending(t)
 		if s.agent.client.proved(after) != c.proved || (after.Ended != nil) != c.ended || !strings.Contains(s.agent.client.trouble, c.trouble) {
 			t.Errorf("%s: proved %v, ended %+v, trouble %q", c.name, s.agent.client.proved(after), after.Ended, s.agent.client.trouble)
@@ -88,7 +88,7 @@ func TestACertificateOutsideItsTimeWaitsForItAndIsNotAskedForAgain(t *testing.T)
 	} {
 		s, p := asking(t, m, "issued", func(p *csr.Pending) { p.CertificatePEM = theCA().issue(p, noon.Add(c.begins)) })
 		s.agent.noted.server, s.agent.noted.local = noon.Add(c.server), noon
-		s.agent.proved(p, leafOf(t, p), node, nil)
+		s.agent.proved(p, leafOf(t, p), node, nodeHolder{}, nil)
 		after := s.pending(t)
 		if s.agent.client.proved(after) != c.proved || (after.Ended != nil) != c.ended || !strings.Contains(s.agent.client.trouble, c.says) {
 			t.Errorf("%s: proved %v, ended %+v, trouble %q", c.name, s.agent.client.proved(after), after.Ended, s.agent.client.trouble)

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
@@ -33,7 +34,7 @@ func (a *Agent) reset(o status.Observed) {
 		spent[fingerprint] = true
 	}
 	// not what is there now and was not at the last look: it has come together with the reset, and is the new one
-	spent[a.credential.used], spent[a.credential.seen] = true, true
+	spent[a.credential.used], spent[a.credential.seen], spent[a.discovery.seen] = true, true, true
 	for _, m := range []*memory{&a.client, &a.serving, &a.credential.memory, &a.files} {
 		m.abandon()
 		m.succeed()
@@ -41,6 +42,10 @@ func (a *Agent) reset(o status.Observed) {
 	}
 	a.disconnect()
 	a.identity, a.synced = nil, false
+	a.discovery.abandon()
+	a.discovery = discoveryMemory{memory: memory{generation: a.discovery.generation}}
+	a.following.abandon()
+	a.following = followingMemory{memory: memory{generation: a.following.generation}}
 	a.registered.abandon()
 	a.registered = registeredMemory{memory: memory{name: a.registered.name, generation: a.registered.generation}} // as the other cluster has it
 	a.served.abandon()
@@ -53,7 +58,7 @@ func (a *Agent) reset(o status.Observed) {
 }
 
 func (a *Agent) howToJoin() string {
-	return fmt.Sprintf("put a new bootstrap kubeconfig at %s; one that lay there before is used after a restart of the agent", a.cfg.BootstrapKubeconfig)
+	return "put a new " + strings.TrimPrefix(status.Credentials(a.cfg, ""), "a ") + "; one that lay there before is used after a restart of the agent"
 }
 
 // errSpent is why a credential that lay there when the identity was taken away is not used.
@@ -64,6 +69,9 @@ func (a *Agent) hideSpent(o *status.Observed) {
 	k := a.keep
 	if o.Bootstrap != nil && k.spent[o.Bootstrap.Fingerprint()] {
 		o.Bootstrap, o.BootstrapErr = nil, errSpent
+	}
+	if o.Undiscovered != nil && k.spent[o.Undiscovered.Fingerprint()] {
+		o.Undiscovered, o.BootstrapErr = nil, errSpent
 	}
 	if k.reset.IsZero() {
 		return

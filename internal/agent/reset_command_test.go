@@ -53,6 +53,8 @@ func machinesToReset(t *testing.T) []writing {
 		{name: "dangling links", before: (*recording).danglingLinks, harmed: true},
 		{name: "a release that was cut off", before: (*recording).halfReleased},
 		{name: "a token in a file, the kubeconfig moved aside", before: func(r *recording) { r.tokenInFile(); r.moveAside() }},
+		{name: "a discovery token", before: (*recording).discoveryToken},
+		{name: "a discovery token moved aside", before: func(r *recording) { r.discoveryToken(); r.aside() }},
 		{name: "a link to the bootstrap kubeconfig", before: (*recording).linkedCredential},
 		{name: "an issued certificate and no credential", before: (*recording).onlyIssued},
 	}
@@ -265,7 +267,7 @@ func (l *leaving) expectReset() {
 func (l *leaving) mayStay(path string) bool {
 	name := filepath.Base(path)
 	foreign := strings.HasPrefix(name, "foreign") || name == "kubelet.key" && l.writing.name == "half a pair linked"
-	return foreign || l.original != nil && (name == "kubelet.crt" || name == "kubelet.key")
+	return foreign || path == l.cfg.DiscoveryFile || l.original != nil && (name == "kubelet.crt" || name == "kubelet.key")
 }
 
 // expectJoins starts an agent with a new credential.

@@ -37,6 +37,7 @@ func (a *Agent) say(o status.Observed) {
 		{"client", a.clientLine(o)},
 		{"serving", a.servingLine(o)},
 		{"kubelet", a.kubeletLine(o)},
+		{"ca", a.followingLine()},
 	}
 	var texts []string
 	for _, c := range concerns {
@@ -74,7 +75,9 @@ func statusText(text string) string {
 
 func (a *Agent) bootstrapLine(o status.Observed) line {
 	switch {
-	case o.Bootstrap == nil && !o.NoCredential():
+	case o.Undiscovered != nil:
+		return line{text: a.discoveryText(), quiet: true}
+	case o.BadCredential():
 		return line{text: fmt.Sprintf("not usable: %v", durable.WithRemedy(o.BootstrapErr)), level: slog.LevelError}
 	case (o.Bootstrap != nil || len(o.Aside) > 0) && a.credential.trouble != "":
 		return line{text: a.credential.trouble, quiet: true}
@@ -92,15 +95,17 @@ func (a *Agent) clientLine(o status.Observed) line {
 		return line{text: fmt.Sprintf("certificate signing request %s is for another cluster; the node goes there with the next boot", o.Client.Pending.Name), level: slog.LevelWarn}
 	case s == waitName:
 		return line{text: fmt.Sprintf("waiting for a node name: %v", o.NodeErr), level: slog.LevelWarn}
+	case s == waitCredential && o.Undiscovered != nil && isMissing(o.Client.PairErr):
+		return line{} // that the cluster is looked for is said about the credential
 	case s == waitCredential:
 		return line{text: a.wantCredential(o), level: slog.LevelWarn}
 	case s == waitEnded:
 		return line{text: a.endedText(o.Client.Pending), level: slog.LevelError, quiet: a.client.ended != nil} // logged when it ended, unless that was before this start
 	case s == rest && o.ForOtherNode():
 		return line{text: fmt.Sprintf("the identity is %s and this machine is called %q now: either name it back (or give --hostname-override), "+
-			"or put a bootstrap kubeconfig at %s to join under the new name", o.Client.Pair.Leaf.Subject.CommonName, o.Node, a.cfg.BootstrapKubeconfig), level: slog.LevelError}
+			"or put %s to join under the new name", o.Client.Pair.Leaf.Subject.CommonName, o.Node, status.Credentials(a.cfg, "")), level: slog.LevelError}
 	case s == rest && o.Kubelet == nil:
-		return line{text: fmt.Sprintf("%v; put a bootstrap kubeconfig for the cluster at %s, which brings server and CA back", o.KubeletErr, a.cfg.BootstrapKubeconfig), level: slog.LevelError}
+		return line{text: fmt.Sprintf("%v; put %s, which brings server and CA back", o.KubeletErr, status.Credentials(a.cfg, " for the cluster")), level: slog.LevelError}
 	case s == rest && o.ClientCA == nil:
 		return line{text: fmt.Sprintf("%s is missing; give --kubelet-client-ca-file", a.dir.ClientCA()), level: slog.LevelError}
 	case s == rest, s == waitSpacing:
@@ -123,11 +128,15 @@ func (a *Agent) nextLine(o status.Observed, m memory, c status.Certificate) line
 }
 
 func (a *Agent) wantCredential(o status.Observed) string {
-	want := fmt.Sprintf("put a bootstrap kubeconfig at %s (%v)", a.cfg.BootstrapKubeconfig, o.BootstrapErr)
+	want := fmt.Sprintf("put %s (%v)", status.Credentials(a.cfg, ""), o.BootstrapErr)
 	switch {
 	case o.NoCredential():
+	case o.Undiscovered != nil:
+		want = "where the cluster of the token in " + o.BootstrapFile + " is has to be found out first"
+	case o.BootstrapFile == a.cfg.DiscoveryTokenFile:
+		want = "mend the discovery token" // likewise
 	case o.BootstrapFile != a.cfg.BootstrapKubeconfig: // a systemd credential
-		want = "put a bootstrap kubeconfig at " + a.cfg.BootstrapKubeconfig
+		want = "put " + status.Credentials(a.cfg, "")
 	default:
 		want = "mend the bootstrap kubeconfig" // what is wrong with it is said about itself
 	}

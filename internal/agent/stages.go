@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/kubeconfig"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/serving"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
 )
@@ -26,7 +27,7 @@ type stages struct {
 // credential is there to replace it.
 func (a *Agent) kubeletCanStart(o status.Observed) bool {
 	served := a.cfg.Serving == string(serving.Off) || o.Serving.Pair != nil && o.Serving.Linked || o.Serving.Adopted != nil
-	replaced := o.Bootstrap != nil && (o.ForOtherNode() || a.mayReplace(o))
+	replaced := o.Bootstrap != nil && (o.ForOtherNode() || a.mayReplace(o)) || a.mayLeadElsewhere(o)
 	return o.Client.Pair != nil && o.Kubelet != nil && o.ClientCA != nil && served && !replaced
 }
 
@@ -34,6 +35,14 @@ func (a *Agent) kubeletCanStart(o status.Observed) bool {
 func (a *Agent) mayReplace(o status.Observed) bool {
 	f := o.Bootstrap.Fingerprint()
 	return !a.stages.started && elsewhere(o, o.Bootstrap.Endpoint) && !a.fromSystemd(o) && a.credential.sameCluster != f && a.credential.settled != f
+}
+
+// mayLeadElsewhere is mayReplace for a token of which it is not known yet where its cluster is: the CA that it looks for is not the node's.
+func (a *Agent) mayLeadElsewhere(o status.Observed) bool {
+	if o.Undiscovered == nil || kubeconfig.IsSystemdCredential(o.Undiscovered.Path, a.cfg.CredentialsDirectory) {
+		return false
+	}
+	return o.ForOtherNode() || !a.stages.started && o.Kubelet != nil && !a.pinned(o.Kubelet.Endpoint.CA)
 }
 
 // servingAwaited says whether the first serving certificate may still come in time to spare the kubelet the placeholder.
@@ -52,7 +61,7 @@ func (a *Agent) servingAwaited(o status.Observed) bool {
 func (a *Agent) nothingToTry(o status.Observed) bool {
 	issued := o.Client.Pending != nil && len(o.Client.Pending.CertificatePEM) > 0 && o.Client.Pending.Ended == nil
 	servable := o.HasIdentity() && o.ClientCA != nil // only the serving pair is missing, and that needs nobody
-	return o.Bootstrap == nil && !issued && !a.client.running && !servable && o.Client.Unread == nil
+	return o.Bootstrap == nil && o.Undiscovered == nil && !issued && !a.client.running && !servable && o.Client.Unread == nil
 }
 
 // readyWhy says whether the kubelet's start may be let go, and why. It is never held for longer than --start-hold: what is

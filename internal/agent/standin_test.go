@@ -44,6 +44,8 @@ type apiStandIn struct {
 	busy atomic.Int32
 	// refused are the certificates that it does not accept any more, as they are.
 	refused map[string]bool
+	// holder answers for the Node of a name; nil: there is none.
+	holder atomic.Pointer[http.HandlerFunc]
 
 	mu      sync.Mutex
 	objects map[string]*certificatesv1.CertificateSigningRequest
@@ -66,6 +68,7 @@ func newAPIStandInOf(t *testing.T, ca authority) *apiStandIn {
 	mux.HandleFunc("GET "+path, s.watch)
 	mux.HandleFunc("GET "+path+"/{name}", s.get)
 	mux.HandleFunc("POST /apis/authentication.k8s.io/v1/selfsubjectreviews", s.whoAmI)
+	mux.HandleFunc("GET /api/v1/nodes/{name}", s.node)
 	certificate, key := ca.serverPair()
 	pair, err := tls.X509KeyPair(certificate, key)
 	must(t, err)

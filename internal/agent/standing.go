@@ -45,6 +45,7 @@ func (a *Agent) heardAsNode(err error) {
 	case apiserver.Forbidden, apiserver.NotFound, apiserver.Exists, apiserver.Invalid, apiserver.Expired:
 		a.refused = ""
 	default: // nothing was heard
+		a.noteDistrust(err)
 	}
 }
 
@@ -57,7 +58,7 @@ type fault struct {
 // countFaults counts what lasts: once, when it begins.
 func (a *Agent) countFaults(o status.Observed) {
 	for f, lasts := range map[fault]bool{
-		{status.BootstrapPhase, "kubeconfig"}: o.Bootstrap == nil && !o.NoCredential(),
+		{status.BootstrapPhase, "kubeconfig"}: o.BadCredential(),
 		{status.NodePhase, "name"}:            o.NodeErr != nil,
 		{status.NodePhase, "mismatch"}:        o.ForOtherNode(),
 		{status.KubeletPhase, "not-reloaded"}: a.served.trouble != "",

@@ -61,8 +61,12 @@ func (a *Agent) watched() []string {
 		files = append(files, where)
 	}
 	files = append(files, a.observer.Kubeconfigs.Named(where)...)
-	if a.cfg.KubeletClientCAFile != "" {
-		files = append(files, a.cfg.KubeletClientCAFile)
+	files = append(files, a.observer.Kubeconfigs.NamedByDiscovery(a.cfg.DiscoveryFile)...)
+	token := kubeconfig.WhereToken(a.cfg.DiscoveryTokenFile, a.cfg.CredentialsDirectory)
+	for _, file := range []string{a.cfg.KubeletClientCAFile, a.cfg.DiscoveryTokenFile, token, a.cfg.DiscoveryFile, a.cfg.CAFile} {
+		if file != "" {
+			files = append(files, file)
+		}
 	}
 	return files
 }
@@ -74,11 +78,11 @@ func (a *Agent) nextTime(o status.Observed) time.Time {
 			next = t
 		}
 	}
-	unusable := o.Bootstrap == nil && !o.NoCredential() && !o.HasIdentity()
+	unusable := o.BadCredential() && !o.HasIdentity()
 	if o.NodeErr != nil || unusable { // no file tells of a host name, nor of all that can be wrong with a credential
 		earlier(o.Now.Add(lookEvery))
 	}
-	for _, m := range []memory{a.client, a.serving, a.credential.memory, a.addresses.memory, a.registered.memory, a.files, a.served.memory, a.kubelets.memory, a.version.memory} {
+	for _, m := range []memory{a.client, a.serving, a.credential.memory, a.addresses.memory, a.registered.memory, a.files, a.served.memory, a.kubelets.memory, a.version.memory, a.discovery.memory, a.following.memory} {
 		earlier(m.retryAt)
 		earlier(m.lacksSince.Add(differenceLasts))
 		earlier(m.mismatchSince.Add(nameMismatch))
@@ -98,7 +102,7 @@ func (a *Agent) nextTime(o status.Observed) time.Time {
 			earlier(c.Pair.Leaf.NotAfter)
 		}
 	}
-	for _, t := range a.keep.times() {
+	for _, t := range append(a.keep.times(), a.following.file.settles(), a.following.clients.settles()) {
 		earlier(t)
 	}
 	for _, t := range a.stages.times(a, o) {

@@ -102,8 +102,14 @@ func (w Waiting) text(lacking []Missing) string {
 
 // paths are the files that matter.
 func (w Waiting) paths() []string {
-	paths := certdir.Dir{Path: w.Config.CertDir}.Files()
-	return append(append(paths, w.Config.Kubeconfig, w.Config.BootstrapKubeconfig), kubeconfig.Named(w.Config.BootstrapKubeconfig)...)
+	paths := append(certdir.Dir{Path: w.Config.CertDir}.Files(), w.Config.Kubeconfig, w.Config.BootstrapKubeconfig)
+	for _, path := range []string{w.Config.DiscoveryTokenFile, w.Config.DiscoveryFile} {
+		if path != "" {
+			paths = append(paths, path)
+		}
+	}
+	paths = append(paths, kubeconfig.NamedByDiscovery(w.Config.DiscoveryFile)...)
+	return append(paths, kubeconfig.Named(w.Config.BootstrapKubeconfig)...)
 }
 
 // saying says a text when it has lasted, and again every now and then.

@@ -54,27 +54,36 @@ func client(o status.Observed, cfg config.Config) Missing {
 		return unread(c.Unread)
 	case o.ForOtherNode():
 		return Missing{Why: fmt.Sprintf("the identity is %s, and this machine is called %s now; name it back, or put a bootstrap kubeconfig at %s to join under the new name",
-			c.Pair.Leaf.Subject.CommonName, o.Node, cfg.BootstrapKubeconfig), MustAct: o.Bootstrap == nil}
+			c.Pair.Leaf.Subject.CommonName, o.Node, cfg.BootstrapKubeconfig), MustAct: !hasCredential(o)}
 	case c.Usable(o.Now):
-		return Missing{Why: fmt.Sprintf("%v; put a bootstrap kubeconfig for the cluster at %s, which brings server and CA back", o.KubeletErr, cfg.BootstrapKubeconfig), MustAct: o.Bootstrap == nil}
+		return Missing{Why: fmt.Sprintf("%v; put a bootstrap kubeconfig for the cluster at %s, which brings server and CA back", o.KubeletErr, cfg.BootstrapKubeconfig), MustAct: !hasCredential(o)}
 	case c.Pending != nil:
 		m := request(c.Pending)
-		if len(c.Pending.CertificatePEM) == 0 && o.Bootstrap == nil && !o.ForOtherNode() && c.Pair == nil {
+		if len(c.Pending.CertificatePEM) == 0 && !hasCredential(o) && !o.ForOtherNode() && c.Pair == nil {
 			m.Why, m.MustAct = m.Why+"; "+credential(o, cfg), true
 		}
 		return m
-	case o.Bootstrap == nil && c.Older == nil:
+	case !hasCredential(o) && c.Older == nil:
 		return Missing{Why: credential(o, cfg), MustAct: true}
 	case o.NodeErr != nil:
 		return Missing{Why: o.NodeErr.Error()}
+	case o.Undiscovered != nil && o.DiscoveryFile == nil && c.Older == nil:
+		return Missing{Why: fmt.Sprintf("the agent is to find out where the cluster of the token in %s is, at %s", o.BootstrapFile, strings.Join(cfg.APIServers, ", "))}
 	}
 	return Missing{Why: "the agent is to ask for it"}
 }
 
+// hasCredential says whether there is something to join with: a bootstrap kubeconfig, or a token whose cluster is yet to be found out.
+func hasCredential(o status.Observed) bool { return o.Bootstrap != nil || o.Undiscovered != nil }
+
 // credential says why there is none.
 func credential(o status.Observed, cfg config.Config) string {
 	if o.NoCredential() {
-		return fmt.Sprintf("%v; put a bootstrap kubeconfig at %s", o.BootstrapErr, cfg.BootstrapKubeconfig)
+		token := ""
+		if cfg.DiscoveryTokenFile != "" && cfg.Discovers() {
+			token = ", or a bootstrap token at " + cfg.DiscoveryTokenFile
+		}
+		return fmt.Sprintf("%v; put a bootstrap kubeconfig at %s%s", o.BootstrapErr, cfg.BootstrapKubeconfig, token)
 	}
 	return o.BootstrapErr.Error()
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/config"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
@@ -47,6 +48,11 @@ func TestWhatIsMissingIsSaidWithWhatToDoAndWhetherAPersonMust(t *testing.T) {
 	none := fmt.Errorf("%w at all", certdir.ErrNoPair)
 	lose := func(o *status.Observed) { o.Client.Pair, o.Client.PairErr, o.Kubelet = nil, none, nil }
 	credential := func(o *status.Observed) { o.Bootstrap, o.BootstrapErr = &kubeconfig.Bootstrap{}, nil }
+	token := func(o *status.Observed) {
+		o.Undiscovered, o.BootstrapErr, o.BootstrapFile = &kubeconfig.Bootstrap{}, status.ErrUndiscovered, "/token"
+	}
+	cfg := config.Default()
+	cfg.APIServers = config.List{"a", "b:1"}
 	for _, c := range []struct {
 		name   string
 		change func(*status.Observed)
@@ -59,6 +65,15 @@ func TestWhatIsMissingIsSaidWithWhatToDoAndWhetherAPersonMust(t *testing.T) {
 		{"no credential", lose, csr.Client, "put a bootstrap kubeconfig at /etc/kubernetes/bootstrap.kubeconfig", true},
 		{"a bad credential", func(o *status.Observed) { lose(o); o.BootstrapErr = errors.New("it is empty") }, csr.Client, "it is empty", true},
 		{"a credential", func(o *status.Observed) { lose(o); credential(o) }, csr.Client, "the agent is to ask", false},
+		{"a token whose cluster is to be found out", func(o *status.Observed) { lose(o); token(o) }, csr.Client, "find out where the cluster of the token in /token is, at a, b:1", false},
+		{"a token whose cluster is known by a file", func(o *status.Observed) { lose(o); token(o); o.DiscoveryFile = &apiserver.Endpoint{} }, csr.Client, "the agent is to ask", false},
+		{"a malformed token", func(o *status.Observed) { lose(o); o.BootstrapErr = errors.New("the token is malformed") }, csr.Client, "the token is malformed", true},
+		{"the kubeconfig is gone, and a token", func(o *status.Observed) {
+			token(o)
+			o.Kubelet, o.KubeletErr = nil, errors.New("it is gone")
+		}, csr.Client, "it is gone; put a bootstrap kubeconfig", false},
+		{"another node's, and a token", func(o *status.Observed) { o.Client.Pair = pairOf("system:node:worker-2", time.Hour); token(o) }, csr.Client, "worker-2", false},
+		{"a request that was not sent, and a token", func(o *status.Observed) { lose(o); token(o); o.Client.Pending = pending() }, csr.Client, "the-request is to be sent", false},
 		{"an older pair", func(o *status.Observed) { lose(o); o.Client.Older = pairOf("", 1) }, csr.Client, "the agent is to ask", false},
 		{"a request that was not sent", func(o *status.Observed) { lose(o); credential(o); o.Client.Pending = pending() }, csr.Client, "the-request is to be sent", false},
 		{"a request and no credential", func(o *status.Observed) { lose(o); o.Client.Pending = pending() }, csr.Client, "put a bootstrap kubeconfig", true},
@@ -92,7 +107,7 @@ func TestWhatIsMissingIsSaidWithWhatToDoAndWhetherAPersonMust(t *testing.T) {
 	} {
 		o := member()
 		c.change(&o)
-		lacking := Lacking([]csr.Kind{csr.Client, csr.Serving}, o, config.Default())
+		lacking := Lacking([]csr.Kind{csr.Client, csr.Serving}, o, cfg)
 		if c.kind == "" {
 			if len(lacking) > 0 {
 				t.Errorf("%s: %v is missing", c.name, lacking)

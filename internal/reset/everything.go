@@ -28,6 +28,10 @@ func (m Machine) Everything() Plan {
 
 func (m Machine) credential(p *Plan) {
 	files, stays := kubeconfig.Discardable(m.Config.BootstrapKubeconfig)
+	if token := m.Config.DiscoveryTokenFile; token != "" {
+		more, stay := kubeconfig.DiscardableToken(token)
+		files, stays = append(files, more...), append(stays, stay...)
+	}
 	p.add(m.remove(files...))
 	for _, stay := range stays {
 		p.stays(stay.File, stay.Said)

@@ -10,7 +10,11 @@ import (
 func (m Machine) KeepIdentity() Plan {
 	var p Plan
 	p.add(m.requests())
-	for _, path := range kubeconfig.Aside(m.Config.BootstrapKubeconfig) {
+	aside := kubeconfig.Aside(m.Config.BootstrapKubeconfig)
+	if token := m.Config.DiscoveryTokenFile; token != "" {
+		aside = append(aside, kubeconfig.AsideToken(token)...)
+	}
+	for _, path := range aside {
 		p.add(Part{{[]string{"give " + path + " its name back"}, func() error { return kubeconfig.PutBack(m.Disk, path) }}})
 	}
 	p.add(m.release())

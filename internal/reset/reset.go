@@ -100,7 +100,11 @@ func (p Part) undone(err error) error {
 // sync makes the names durable in every folder that is touched.
 func (m Machine) sync() error {
 	var errs []error
-	for _, folder := range []string{m.Config.CertDir, filepath.Dir(m.Config.Kubeconfig), filepath.Dir(m.Config.BootstrapKubeconfig)} {
+	folders := []string{m.Config.CertDir, filepath.Dir(m.Config.Kubeconfig), filepath.Dir(m.Config.BootstrapKubeconfig)}
+	if token := m.Config.DiscoveryTokenFile; token != "" {
+		folders = append(folders, filepath.Dir(token))
+	}
+	for _, folder := range folders {
 		if err := m.Disk.SyncFolder(folder); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, durable.WithRemedy(err))
 		}

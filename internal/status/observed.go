@@ -9,9 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
+	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/config"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
@@ -39,6 +41,13 @@ type Observed struct {
 	Bootstrap     *kubeconfig.Bootstrap
 	BootstrapFile string
 	BootstrapErr  error
+	// Undiscovered is a discovery token of which it is not known yet where its cluster is; Bootstrap is nil then, and BootstrapErr is
+	// [ErrUndiscovered]. DiscoveryFile is where the file that the settings name says it is, if they name one.
+	Undiscovered  *kubeconfig.Bootstrap
+	DiscoveryFile *apiserver.Endpoint
+	// IdleToken is the file of a discovery token that is not looked at: a bootstrap kubeconfig wins, or nothing says where the token's
+	// cluster is. It holds a secret all the same.
+	IdleToken string
 	// Aside are the files that lie aside, as a crash during the disposal of a credential leaves them.
 	Aside []string
 
@@ -102,7 +111,52 @@ func (w *Observer) Observe(cfg config.Config, now time.Time) Observed {
 	o.BootstrapFile = kubeconfig.Where(cfg.BootstrapKubeconfig, cfg.CredentialsDirectory)
 	o.Bootstrap, o.BootstrapErr = w.Kubeconfigs.LoadBootstrap(o.BootstrapFile)
 	o.Aside = w.Kubeconfigs.Aside(cfg.BootstrapKubeconfig)
+	w.observeToken(cfg, &o)
 	return o
+}
+
+// ErrUndiscovered says that there is a discovery token, and that it is not known yet where its cluster is.
+var ErrUndiscovered = errors.New("where the cluster of the discovery token is has not been found out yet")
+
+// observeToken looks at the discovery token where there is no bootstrap kubeconfig, which always wins.
+func (w *Observer) observeToken(cfg config.Config, o *Observed) {
+	if cfg.DiscoveryTokenFile != "" {
+		o.Aside = append(o.Aside, kubeconfig.AsideToken(cfg.DiscoveryTokenFile)...)
+	}
+	path := kubeconfig.WhereToken(cfg.DiscoveryTokenFile, cfg.CredentialsDirectory)
+	if path == "" {
+		return
+	}
+	if !o.NoCredential() || !cfg.Discovers() {
+		o.idleToken(path)
+		return
+	}
+	token, err := w.Kubeconfigs.LoadToken(path)
+	if errors.Is(err, kubeconfig.ErrNoCredential) {
+		o.BootstrapErr = fmt.Errorf("%w, nor does %s", o.BootstrapErr, path)
+		return
+	}
+	o.BootstrapFile = path
+	if err == nil && cfg.DiscoveryFile != "" {
+		var endpoint apiserver.Endpoint
+		if endpoint, err = w.Kubeconfigs.LoadDiscovery(cfg.DiscoveryFile); err == nil {
+			o.DiscoveryFile = &endpoint
+		}
+	}
+	if o.BootstrapErr = err; err == nil {
+		o.Undiscovered, o.BootstrapErr = token, ErrUndiscovered
+	}
+}
+
+// idleToken notes a token that nothing is done with, and why if nothing else can be.
+func (o *Observed) idleToken(path string) {
+	if _, err := os.Lstat(path); err != nil {
+		return
+	}
+	o.IdleToken = path
+	if o.NoCredential() {
+		o.BootstrapErr = fmt.Errorf("%w; nothing says where the cluster of the token in %s is: give --api-server with --discovery-ca-cert-hash, or --discovery-file", o.BootstrapErr, path)
+	}
 }
 
 // readCA returns a bundle that can be used. The kubelet does not start with one that holds no certificate.
@@ -183,6 +237,11 @@ func (o Observed) HasIdentity() bool {
 // NoCredential says whether there is no bootstrap kubeconfig, or the file that it names is gone.
 func (o Observed) NoCredential() bool { return errors.Is(o.BootstrapErr, kubeconfig.ErrNoCredential) }
 
+// BadCredential says whether a credential is there that cannot be used as it is, so that a person must mend it.
+func (o Observed) BadCredential() bool {
+	return o.Bootstrap == nil && o.Undiscovered == nil && !o.NoCredential()
+}
+
 // SecretFiles returns the files that hold, or must be taken to hold, a bootstrap secret.
 func (o Observed) SecretFiles(cfg config.Config) []string {
 	var files []string
@@ -191,6 +250,9 @@ func (o Observed) SecretFiles(cfg config.Config) []string {
 		files = append(files, b.SecretFile)
 	case b != nil && b.Source != kubeconfig.ExecPlugin, b == nil && !o.NoCredential():
 		files = append(files, cmp.Or(o.BootstrapFile, cfg.BootstrapKubeconfig))
+	}
+	if o.IdleToken != "" && !slices.Contains(files, o.IdleToken) {
+		files = append(files, o.IdleToken)
 	}
 	for _, path := range o.Aside {
 		files = append(files, kubeconfig.AsideName(path))

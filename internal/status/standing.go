@@ -120,6 +120,8 @@ const (
 	ClientPhase     Phase = "client"     // asking for, and proving, the client certificate
 	ServingPhase    Phase = "serving"    // asking for the serving certificate
 	BootstrapPhase  Phase = "bootstrap"  // reading the bootstrap kubeconfig
+	DiscoveryPhase  Phase = "discovery"  // finding out where the cluster of a discovery token is
+	CAPhase         Phase = "ca"         // following the CA of the API server
 	CredentialPhase Phase = "credential" // comparing, or disposing of, a bootstrap credential beside an identity
 	AddressPhase    Phase = "address"    // finding the node's addresses
 	NodePhase       Phase = "node"       // the node's name, and its Node object
@@ -138,10 +140,14 @@ func Reasons(phase Phase) []string {
 		"unreachable", "timeout", "tls", "redirect", "unauthorized", "forbidden", "not-found", "exists", "throttled", "server-error", "expired",
 		"invalid", "bad-answer", "credential", "configuration",
 	}
+	reads := []string{"unreachable", "timeout", "tls", "redirect", "unauthorized", "forbidden", "not-found", "throttled", "server-error", "bad-answer"} // of what is public
+	answers, reads = slices.Clip(answers), slices.Clip(reads)
 	ends := []string{string(csr.Denied), string(csr.Failed), string(csr.Deleted), string(csr.Replaced), string(csr.Refused)}
 	return map[Phase][]string{
-		ClientPhase:     append(answers, ends...),
+		ClientPhase:     append(append(answers, ends...), "node-taken"),
 		ServingPhase:    append(answers, ends...),
+		DiscoveryPhase:  append(reads, "not-published", "not-signed", "signature", "pin", "cluster-info", "changed", "configuration"),
+		CAPhase:         append(reads, "not-published", "cluster-info", "untrusted", "unproved", "file", "configuration"),
 		BootstrapPhase:  {"kubeconfig"},
 		CredentialPhase: append(answers, "disposal", "other-cluster"),
 		AddressPhase:    {"lookup"},
@@ -155,5 +161,5 @@ func Reasons(phase Phase) []string {
 
 // Phases are all of them.
 func Phases() []Phase {
-	return []Phase{ClientPhase, ServingPhase, BootstrapPhase, CredentialPhase, AddressPhase, NodePhase, DiskPhase, ClockPhase, KubeletPhase, WebPhase}
+	return []Phase{ClientPhase, ServingPhase, BootstrapPhase, DiscoveryPhase, CAPhase, CredentialPhase, AddressPhase, NodePhase, DiskPhase, ClockPhase, KubeletPhase, WebPhase}
 }

@@ -50,18 +50,20 @@ func NeedsOf(cfg config.Config, named ...string) Needs {
 	certDir := resolved(cfg.CertDir)
 	n.write(certDir, above(certDir))
 	n.write(cfg.Kubeconfig, filepath.Dir(resolved(cfg.Kubeconfig)))
-	switch {
-	case below(cfg.BootstrapKubeconfig, []string{"/run/credentials"}): // a systemd credential
-	case cfg.KeepBootstrapKubeconfig:
-		n.read(cfg.BootstrapKubeconfig)
-	default:
-		n.write(cfg.BootstrapKubeconfig, filepath.Dir(resolved(cfg.BootstrapKubeconfig)))
+	for _, credential := range []string{cfg.BootstrapKubeconfig, cfg.DiscoveryTokenFile} {
+		switch {
+		case credential == "", below(credential, []string{"/run/credentials"}): // a systemd credential
+		case cfg.KeepBootstrapKubeconfig:
+			n.read(credential)
+		default:
+			n.write(credential, filepath.Dir(resolved(credential)))
+		}
 	}
 	if cfg.Textfile != "" {
 		n.write(cfg.Textfile, filepath.Dir(resolved(cfg.Textfile)))
 		n.open = filepath.Dir(resolved(cfg.Textfile))
 	}
-	for _, path := range append(named, cfg.KubeletClientCAFile, cfg.WebConfigFile) {
+	for _, path := range append(named, cfg.KubeletClientCAFile, cfg.WebConfigFile, cfg.DiscoveryFile, cfg.CAFile) {
 		if path != "" {
 			n.read(path)
 		}

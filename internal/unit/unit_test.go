@@ -89,6 +89,23 @@ func TestADropInHasWhatTheUnitLacksAndNothingElse(t *testing.T) {
 		},
 		{name: "a systemd credential", change: func(c *config.Config) { c.BootstrapKubeconfig = "/run/credentials/bootstrap-agent.service/b" }},
 		{
+			name: "a discovery token elsewhere: its folder, for it is deleted", change: func(c *config.Config) { c.DiscoveryTokenFile = "/srv/join/token" },
+			lines: []string{"[Unit]", "RequiresMountsFor=/srv/join", "[Service]", "ExecStartPre=+mkdir -p /srv/join", "ReadWritePaths=-/srv/join", "NoExecPaths=-/srv/join"},
+		},
+		{name: "a discovery token beside the kubeconfigs", change: func(c *config.Config) { c.DiscoveryTokenFile = "/etc/kubernetes/discovery.token" }},
+		{
+			name: "a discovery token that is kept is only read", change: func(c *config.Config) { c.DiscoveryTokenFile, c.KeepBootstrapKubeconfig = "/srv/token", true },
+			lines: []string{"[Unit]", "RequiresMountsFor=/srv/token"},
+		},
+		{name: "a discovery token that is a systemd credential", change: func(c *config.Config) {
+			c.DiscoveryTokenFile = "/run/credentials/bootstrap-agent.service/discovery.token"
+		}},
+		{
+			name:   "a discovery file, what it names, and the CA that is followed are only read",
+			change: func(c *config.Config) { c.DiscoveryFile, c.CAFile = "/srv/cluster.kubeconfig", "/opt/ca.crt" }, named: []string{"/srv/pki/ca.crt"},
+			lines: []string{"[Unit]", "RequiresMountsFor=/opt/ca.crt /srv/cluster.kubeconfig /srv/pki/ca.crt"},
+		},
+		{
 			name: "a CA and what the bootstrap kubeconfig names are only read", change: func(c *config.Config) { c.KubeletClientCAFile = "/srv/ca.crt" }, named: []string{"/opt/token", "/etc/ssl/ca.crt"},
 			lines: []string{"[Unit]", "RequiresMountsFor=/opt/token /srv/ca.crt"},
 		},
