@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/kubeconfig"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/node"
 )
 
 // ailment is one thing that is wrong at the API server or on the way there, and what the check says that finds it.
@@ -30,7 +32,20 @@ type ailment struct {
 
 func ailments() []ailment {
 	all := append(tlsAilments(), answerAilments()...)
-	return append(append(all, credentialAilments()...), requestAilments()...)
+	all = append(append(all, credentialAilments()...), requestAilments()...)
+	return append(append(append(all, discoveryAilments()...), takenAilments()...), clusterCAAilments()...)
+}
+
+// newCASince has a kubelet of a version run that was started before a CA file was written.
+func newCASince(version string) func(*standin, *Patient) {
+	return func(s *standin, p *Patient) {
+		p.Config.CertDir = filepath.Join(p.Root, "pki")
+		must(s.t, os.MkdirAll(p.Config.CertDir, 0o700))
+		must(s.t, os.WriteFile(certdir.Dir{Path: p.Config.CertDir}.ServerCA(), s.ca.pem, 0o644))
+		p.Observed.Now = time.Now().Add(time.Minute)
+		p.Observed.Kubelets = []node.Kubelet{{Process: node.Process{PID: os.Getpid(), Since: time.Now().Add(-time.Hour)}, CertDir: node.Told[string]{Value: p.Config.CertDir, Known: true}}}
+		s.on(nodePath, answer(200, nodeObject("True", version, "192.0.2.10")))
+	}
 }
 
 func certified(from, until time.Duration) func(*standin) {
@@ -228,6 +243,8 @@ func requestAilments() []ailment {
 		{name: "the Node is not there", during: at(nodePath, refuse(404, "NotFound", "no")), check: "node-object", verdict: Waiting, says: []string{"there is no Node worker-1 yet"}},
 		{name: "the kubelet is silent", during: at(nodePath, answer(200, nodeObject("Unknown", "v1.36.0"))), check: "node-object", verdict: Attention, says: []string{"does not say anything any more"}},
 		{name: "the kubelet does not know a new CA", during: at(nodePath, answer(200, nodeObject("True", "v1.35.9"))), check: "node-object", verdict: OK, says: []string{"a new CA file only when it is restarted"}},
+		{name: "the kubelet does not know a new CA, and there is one since it was started", during: newCASince("v1.35.9"), check: "node-object", verdict: Attention, says: []string{"v1.35.9, and was started before a CA file was written", "systemctl restart kubelet"}},
+		{name: "the kubelet has read the new CA by itself", during: newCASince("v1.36.1"), check: "node-object", verdict: OK, says: []string{"is Ready, by its kubelet of version v1.36.1"}},
 		{name: "the kubelet does not know a new certificate", during: at(nodePath, answer(200, nodeObject("True", "v1.30.14-gke.100"))), check: "node-object", verdict: Attention, says: []string{"v1.30.14-gke.100", "systemctl restart kubelet"}},
 		{name: "a Node that may not be read", during: at(nodePath, refuse(403, "Forbidden", "no")), check: "node-object", verdict: Unknown, says: []string{"cannot be read"}},
 		{name: "an address that the certificate lacks", during: at(nodePath, answer(200, nodeObject("True", "v1.36.0", "10.0.0.1"))), check: "node-object", verdict: Attention, says: []string{"not for 10.0.0.1", "--node-ip"}},

@@ -42,10 +42,15 @@ func (p *Patient) knownPlaces() []place {
 	for _, pattern := range []string{"/var/lib/waagent/ovf-env.xml", "/boot/firmware/user-data", "/etc/kubernetes/bootstrap-kubelet.conf*"} {
 		places = append(places, place{p.path(pattern), loose})
 	}
-	beside := literal(p.Config.BootstrapKubeconfig)
-	folder, name := filepath.Split(beside)
-	for _, pattern := range []string{beside + "?*", folder + "." + name + "?*", folder + "#" + name + "*", folder + "*.bak", folder + "*.orig", folder + "*~"} {
-		places = append(places, place{pattern, loose})
+	for _, path := range []string{p.Config.BootstrapKubeconfig, p.Config.DiscoveryTokenFile} {
+		if path == "" {
+			continue
+		}
+		beside := literal(path)
+		folder, name := filepath.Split(beside)
+		for _, pattern := range []string{beside + "?*", folder + "." + name + "?*", folder + "#" + name + "*", folder + "*.bak", folder + "*.orig", folder + "*~"} {
+			places = append(places, place{pattern, loose})
+		}
 	}
 	return places
 }
@@ -80,7 +85,7 @@ func tokenCopies(ctx context.Context, p *Patient) []Result {
 
 // inUse are the files that are no copies: other checks judge them.
 func (p *Patient) inUse() map[string]bool {
-	files := map[string]bool{p.Config.BootstrapKubeconfig: true, p.Config.Kubeconfig: true}
+	files := map[string]bool{p.Config.BootstrapKubeconfig: true, p.Config.DiscoveryTokenFile: true, p.Config.Kubeconfig: true}
 	for _, path := range p.Observed.SecretFiles(p.Config) {
 		files[path] = true
 	}

@@ -27,7 +27,7 @@ func (p *Patient) object(ctx context.Context, c status.Certificate) Result {
 	w := p.asker(c)
 	if w == nil {
 		return unknown("%s is not looked at: the credential that may read it is not there", c.Pending.Name).
-			with("put a bootstrap kubeconfig at "+p.Config.BootstrapKubeconfig, "")
+			with("put "+status.Credentials(p.Config, ""), "")
 	}
 	if err := w.accepted(ctx); err != nil {
 		return notLooked(strings.TrimPrefix(err.Error(), errNotAsked.Error()+": "))

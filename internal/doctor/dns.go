@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+
+	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
 )
 
 // mostAddresses is how many addresses of a name are tried; a load balancer has a few.
@@ -17,7 +19,7 @@ const mostAddresses = 4
 func checkDNS(ctx context.Context, p *Patient) []Result {
 	if len(p.network.sites) == 0 {
 		return one(unknown("not looked at: there is no kubeconfig on this machine that can be used, so that there is no API server to ask").
-			with("put a bootstrap kubeconfig at "+p.Config.BootstrapKubeconfig, ""))
+			with("put "+status.Credentials(p.Config, ""), ""))
 	}
 	return each(p.network.sites, func(site *site) []Result { return one(p.resolve(ctx, site)) })
 }

@@ -37,6 +37,7 @@ const (
 	// secretToken is on many of the nodes, and may be in no report.
 	secretToken = "abcdef.0123456789abcdef"
 	apiServer   = "https://192.0.2.1:6443"
+	ourMachine  = "4f0c2b1d9a8e7f6053c4d2e1b0a99887"
 )
 
 // sick is a node on the disk of its own root, which is well until a test changes it.
@@ -61,7 +62,7 @@ func wellNode(t *testing.T) *sick {
 	n.cfg.HostnameOverride = "worker-1"
 	n.cfg.CredentialsDirectory = n.path("/run/credentials/bootstrap-agent.service")
 	for path, content := range map[string]string{
-		"/etc/hostname": "worker-1\n", "/run/systemd/timesync/synchronized": "", "/run/bootstrap-agent/ready": "", "/run/systemd/system/.keep": "",
+		"/etc/hostname": "worker-1\n", "/etc/machine-id": ourMachine + "\n", "/run/systemd/timesync/synchronized": "", "/run/bootstrap-agent/ready": "", "/run/systemd/system/.keep": "",
 		"/etc/kubernetes/manifests/.keep":                    "",
 		"/etc/systemd/system/kubelet.service":                "[Service]\nExecStart=/usr/bin/kubelet " + strings.Join(n.fitting(), " ") + "\n",
 		"/usr/lib/systemd/system/bootstrap-agent.service":    n.shipped("systemd/bootstrap-agent.service"),

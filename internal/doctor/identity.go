@@ -16,6 +16,7 @@ import (
 func identityChecks() []Check {
 	return []Check{
 		{"node-name", "The node's name by the kubelet's own rule, whether the identity is for it, and whether it outlasts a boot.", nodeName},
+		{"machine-id", "The machine's ID, by which two live machines of one name are told apart: it is there, and not that of an image.", machineID},
 		{"client-certificate", "The node's identity: certificate and key belong together, are a node's, and have time.", clientCertificate},
 		{"serving-certificate", "What the kubelet is to serve: issued, or a placeholder; and its time.", servingCertificate},
 		{"serving-names", "kubelet.crt and kubelet.key, under which a kubelet looks for what it serves: they lead to the pair, and not to nothing.", servingNames},
@@ -65,7 +66,7 @@ func (p *Patient) nameAfterBoot() string {
 func otherNode(p *Patient) Result {
 	was := strings.TrimPrefix(p.Observed.Client.Pair.Leaf.Subject.CommonName, "system:node:")
 	r := broken("the identity is node %s's, and this machine is called %s now", was, p.Observed.Node)
-	anew := "; or, to join under the new name, put a bootstrap kubeconfig at " + p.Config.BootstrapKubeconfig
+	anew := "; or, to join under the new name, put " + status.Credentials(p.Config, "")
 	if p.Config.HostnameOverride != "" {
 		return r.with("set hostnameOverride: "+was+" for agent and kubelet, and restart both"+anew, "")
 	}
@@ -97,9 +98,10 @@ func (p *Patient) missing(what string, c status.Certificate) Result {
 	default:
 		text = "the " + what + " cannot be used: " + problem(c.PairErr)
 	}
-	comes := p.Observed.Bootstrap != nil || c.Older != nil || c.Pending != nil && len(c.Pending.CertificatePEM) > 0
+	bootstraps := p.Observed.Bootstrap != nil || p.Observed.Undiscovered != nil
+	comes := bootstraps || c.Older != nil || c.Pending != nil && len(c.Pending.CertificatePEM) > 0
 	if c.Kind == csr.Serving {
-		comes = p.Observed.HasIdentity() || p.Observed.Bootstrap != nil
+		comes = p.Observed.HasIdentity() || bootstraps
 	}
 	if comes {
 		return waiting("%s", text).with("the agent gets one while it runs; what keeps it from that", agentLog)
@@ -107,11 +109,14 @@ func (p *Patient) missing(what string, c status.Certificate) Result {
 	if c.Kind == csr.Serving {
 		return ok("%s: it is asked for when the node has its identity", text)
 	}
-	return broken("%s, and there is nothing to get one with", text).with("see bootstrap-kubeconfig", "")
+	return broken("%s, and there is nothing to get one with", text).with("see "+p.credentialCheck(), "")
 }
 
 // bootstrapAnew is what lets a node get its identity again.
 func (p *Patient) bootstrapAnew() (remedy, command string) {
+	if file := p.Config.DiscoveryTokenFile; file != "" {
+		return "an administrator of the cluster makes a bootstrap token (docs/join-config.md); then, " + asRoot, "install -m 0600 ./bootstrap.token " + quoted(file)
+	}
 	return "an administrator of the cluster makes a bootstrap kubeconfig (docs/credential.md); then, " + asRoot,
 		"install -m 0600 ./bootstrap.kubeconfig " + quoted(p.Config.BootstrapKubeconfig)
 }

@@ -85,7 +85,8 @@ func kubeletRestart(_ context.Context, p *Patient) []Result {
 		found = append(found, attention("%s was written after the kubelet was started, which reads it only then", p.Config.Kubeconfig).with(asRoot, restartKubelet))
 	}
 	if reasons[status.CAChanged] {
-		found = append(found, attention("a CA file in %s was written after the kubelet was started: before version 1.36 it reads them only then", p.Config.CertDir).with(asRoot, restartKubelet))
+		found = append(found, unknown("a CA file in %s was written after the kubelet was started: from version 1.36 on it reads them again by itself, before that only when it is started", p.Config.CertDir).
+			with("of which version it is says node-object; if that cannot be seen, "+asRoot, restartKubelet))
 	}
 	return orWell(found, "the kubelet was started after its kubeconfig and CA files were written")
 }

@@ -39,7 +39,7 @@ func kubeletIllnesses() []illness {
 		{name: "its configuration cannot be read", make: toldAlso("--config=/not/there"), check: "kubelet-settings", verdict: Unknown, says: []string{"not/there"}},
 
 		{name: "the kubeconfig was written since", make: func(n *sick) { n.age(n.now.Add(-time.Minute), n.cfg.Kubeconfig) }, check: "kubelet-restart", verdict: Attention, says: []string{"kubelet.kubeconfig was written after the kubelet was started", restartKubelet}},
-		{name: "a CA was written since", make: func(n *sick) { n.age(n.now.Add(-time.Minute), n.dir().ClientCA()) }, check: "kubelet-restart", verdict: Attention, says: []string{"CA file", "1.36", restartKubelet}},
+		{name: "a CA was written since", make: func(n *sick) { n.age(n.now.Add(-time.Minute), n.dir().ClientCA()) }, check: "kubelet-restart", verdict: Unknown, says: []string{"CA file", "from version 1.36 on", "node-object", restartKubelet}},
 		{name: "none runs", make: stopped(), check: "kubelet-restart", verdict: Unknown, says: []string{"no kubelet of this node runs", "systemctl start kubelet.service"}},
 
 		{name: "the certificate before", make: func(n *sick) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/serving"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
 )
 
 // What kubelets of which version read again by themselves, without a restart.
@@ -72,6 +73,9 @@ func (p *Patient) kubeletVersion(_ string, node apiserver.Node) (Result, bool) {
 	case version.LessThan(utilversion.MustParseGeneric(reloadsServing)):
 		return attention("the kubelet is of version %s; before 1.31 it does not look at a new serving certificate", node.KubeletVersion).
 			with("upgrade it; until then, after each rotation of the serving certificate, as root", "systemctl restart kubelet"), true
+	case version.LessThan(utilversion.MustParseGeneric(reloadsCA)) && p.Observed.RestartReasons(p.Config)[status.CAChanged]:
+		return attention("the kubelet is of version %s, and was started before a CA file was written: it trusts the CA that there was then", node.KubeletVersion).
+			with("restart it before the old CA is taken out of use, "+asRoot, restartKubelet), true
 	case version.LessThan(utilversion.MustParseGeneric(reloadsCA)):
 		return ok("the kubelet is of version %s: it reads new certificates by itself; a new CA file only when it is restarted", node.KubeletVersion), true
 	}

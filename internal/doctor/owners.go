@@ -42,8 +42,8 @@ func owners(_ context.Context, p *Patient) []Result {
 func (p *Patient) folders(dir certdir.Dir) []Result {
 	var found []Result
 	seen := map[string]bool{}
-	for _, folder := range []string{dir.Path, filepath.Dir(p.Config.Kubeconfig), filepath.Dir(p.Config.BootstrapKubeconfig)} {
-		if seen[folder] {
+	for _, folder := range []string{dir.Path, filepath.Dir(p.Config.Kubeconfig), filepath.Dir(p.Config.BootstrapKubeconfig), folderOf(p.Config.DiscoveryTokenFile)} {
+		if folder == "" || seen[folder] {
 			continue
 		}
 		seen[folder] = true

@@ -243,8 +243,8 @@ func TestChecksThatHaveTakenTooLongAskNoMore(t *testing.T) {
 	now := testclock.NewFakePassiveClock(time.Now())
 	p.Clock = now
 	checks := remote()
-	look := checks[2].Run
-	checks[2].Run = func(ctx context.Context, p *Patient) []Result {
+	look := checks[3].Run
+	checks[3].Run = func(ctx context.Context, p *Patient) []Result {
 		defer now.SetTime(now.Now().Add(networkLimit))
 		return look(ctx, p)
 	}

@@ -28,15 +28,15 @@ func checkSameCluster(ctx context.Context, p *Patient) []Result {
 	server := other.endpoint.Server
 	switch {
 	case err == nil && user.IsNode(own.identity(p)):
-		return one(ok("the bootstrap kubeconfig leads to the same cluster by %s: the agent takes that over, and the kubelet needs a restart for it", server))
+		return one(ok("%s leads to the same cluster by %s: the agent takes that over, and the kubelet needs a restart for it", p.credentialName(), server))
 	case err != nil && apiserver.ReasonOf(err) != apiserver.Unauthorized || errors.Is(err, errNotAsked):
 		return one(unknown("%s does not say whether it knows this node: %s", server, words(innermost(err))).
-			with(p.toStay("the bootstrap kubeconfig is left alone until it does; ")))
+			with(p.toStay(p.credentialName() + " is left alone until it does; ")))
 	case own.endpoint.Server != server && !certdir.SharePEM(own.endpoint.CA, other.endpoint.CA):
-		return one(attention("the bootstrap kubeconfig is for another cluster, %s, which does not know this node", server).
+		return one(attention("%s is for another cluster, %s, which does not know this node", p.credentialName(), server).
 			with(p.toStay("to move the node there: drain it, and reboot; ")))
 	}
-	return one(attention("%s, to which the bootstrap kubeconfig leads, does not know this node", server).
+	return one(attention("%s, to which %s leads, does not know this node", server, p.credentialName()).
 		with(p.toStay("if that is the node's own cluster, the agent uses the credential for a new identity, after a minute; otherwise ")))
 }
 

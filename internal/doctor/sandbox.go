@@ -22,7 +22,7 @@ func sandbox(_ context.Context, p *Patient) []Result {
 		return nil // agent-service says so
 	}
 	bootstrap := kubeconfig.Where(p.Config.BootstrapKubeconfig, p.Config.CredentialsDirectory)
-	needs := unit.NeedsOf(p.Config, kubeconfig.Named(bootstrap)...)
+	needs := unit.NeedsOf(p.Config, append(kubeconfig.Named(bootstrap), kubeconfig.NamedByDiscovery(p.Config.DiscoveryFile)...)...)
 	needs.Exec = kubeconfig.Plugin(bootstrap)
 	found := p.otherSettings(s)
 	for _, path := range needs.Hidden {
@@ -46,8 +46,10 @@ func sandbox(_ context.Context, p *Patient) []Result {
 // written are the folders that the agent changes, without links.
 func (p *Patient) written() []string {
 	folders := []string{endOf(p.Config.CertDir), endOf(filepath.Dir(p.Config.Kubeconfig))}
-	if path := p.Config.BootstrapKubeconfig; !p.Config.KeepBootstrapKubeconfig && !kubeconfig.IsSystemdCredential(path, p.Config.CredentialsDirectory) {
-		folders = append(folders, endOf(filepath.Dir(path)))
+	for _, path := range []string{p.Config.BootstrapKubeconfig, p.Config.DiscoveryTokenFile} {
+		if path != "" && !p.Config.KeepBootstrapKubeconfig && !kubeconfig.IsSystemdCredential(path, p.Config.CredentialsDirectory) {
+			folders = append(folders, endOf(filepath.Dir(path)))
+		}
 	}
 	slices.Sort(folders)
 	return slices.Compact(folders)
@@ -131,6 +133,10 @@ func differences(theirs, ours config.Config) []string {
 		{"certDir", theirs.CertDir, ours.CertDir},
 		{"kubeconfig", theirs.Kubeconfig, ours.Kubeconfig},
 		{"bootstrapKubeconfig", theirs.BootstrapKubeconfig, ours.BootstrapKubeconfig},
+		{"discoveryTokenFile", theirs.DiscoveryTokenFile, ours.DiscoveryTokenFile},
+		{"apiServers", strings.Join(theirs.APIServers, ","), strings.Join(ours.APIServers, ",")},
+		{"discoveryFile", theirs.DiscoveryFile, ours.DiscoveryFile},
+		{"caFile", theirs.CAFile, ours.CAFile},
 		{"hostnameOverride", theirs.HostnameOverride, ours.HostnameOverride},
 		{"serving", theirs.Serving, ours.Serving},
 	} {

@@ -25,6 +25,9 @@ func expiresSoon(leaf *x509.Certificate) time.Duration {
 
 func checkTLS(ctx context.Context, p *Patient) []Result {
 	return each(p.network.sites, func(site *site) []Result {
+		if site.blind {
+			site.stop("where the cluster is has not been found out")
+		}
 		if down := site.stopped(); down != "" {
 			return one(notLooked(down))
 		}

@@ -2,31 +2,19 @@ package doctor
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
+	"k8s.io/cluster-bootstrap/token/jws"
+
 	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/discovery"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/kubeconfig"
 )
-
-// bootstrapTokenForm is that of k8s.io/cluster-bootstrap token/api BootstrapTokenPattern.
-var bootstrapTokenForm = regexp.MustCompile(`^([a-z0-9]{6})\.([a-z0-9]{16})$`)
-
-// bootstrapToken takes a token apart: the ID, which is public, and the secret.
-func bootstrapToken(token string) (id, secret string, ok bool) {
-	parts := bootstrapTokenForm.FindStringSubmatch(token)
-	if parts == nil {
-		return "", "", false
-	}
-	return parts[1], parts[2], true
-}
 
 // credentialSoon is how long before its end a credential is worth a word: joining, and looking for what is in the way, take their time.
 const credentialSoon = time.Hour
@@ -52,9 +40,9 @@ func checkBootstrapCredential(_ context.Context, p *Patient) []Result {
 
 // tokenForm says what kind of token it is, and until when it is good if it says so.
 func (p *Patient) tokenForm(w *way, token string) Result {
-	if id, _, is := bootstrapToken(token); is {
-		return unknown("it is a bootstrap token with the ID %s; until when it is good stands in its Secret, which the token itself may not read", id).
-			with("an administrator of the cluster sees it (without the secret)", lookAtToken(id))
+	if bootstrap, err := discovery.ParseToken(token); err == nil {
+		return unknown("it is a bootstrap token with the ID %s; until when it is good stands in its Secret, which the token itself may not read", bootstrap.ID).
+			with("an administrator of the cluster sees it (without the secret)", lookAtToken(bootstrap.ID))
 	}
 	if until, is := expiryOfJWT(token); is {
 		return p.until(w, "it is a JSON Web Token", until)
@@ -71,7 +59,7 @@ func (p *Patient) until(w *way, what string, end time.Time) Result {
 	if seen := w.sight; !seen.Date.IsZero() {
 		now = now.Add(seen.Date.Sub(seen.At))
 	}
-	remedy := "make another bootstrap kubeconfig, and put it at " + p.Config.BootstrapKubeconfig
+	remedy := "make another bootstrap kubeconfig, and put it at " + p.Config.BootstrapKubeconfig // no discovery token says until when it is good
 	switch left := end.Sub(now); {
 	case left <= 0:
 		return say(w.atMost(Broken), "%s that has expired at %s", what, date(end)).with(remedy, "")
@@ -107,14 +95,14 @@ func lookAtToken(id string) string {
 // refusedToken finds out what it can about a token that is not accepted. A cluster that publishes cluster-info has signed that with each
 // of its tokens, so that it can be seen there whether the token is known, with this very secret, without sending it.
 func (p *Patient) refusedToken(ctx context.Context, w *way, text string) Result {
-	token := w.credential.Token
-	id, secret, is := bootstrapToken(token)
-	if !is {
+	token, err := discovery.ParseToken(w.credential.Token)
+	if err != nil {
 		return say(w.atMost(Broken), "%s: it is unknown there, or has expired", text).
-			with("put a bootstrap kubeconfig with a good token at "+p.Config.BootstrapKubeconfig+"; a bootstrap token, on a kubeadm control plane node, is made by", "kubeadm token create")
+			with(p.anotherToken()+"; a bootstrap token, on a kubeadm control plane node, is made by", "kubeadm token create")
 	}
+	id := token.ID
 	text = fmt.Sprintf("%s: the bootstrap token with the ID %s", text, id)
-	switch known, right := p.signedWith(ctx, w, id, secret); {
+	switch known, right := p.signedWith(ctx, w, token); {
 	case known && right:
 		return say(w.atMost(Broken), "%s is there (it has signed kube-public/cluster-info), and may not be used to log in", text).
 			with("have kube-apiserver run with --enable-bootstrap-token-auth=true, and let the token authenticate; an administrator of the cluster",
@@ -125,11 +113,12 @@ func (p *Patient) refusedToken(ctx context.Context, w *way, text string) Result 
 	}
 	return say(w.atMost(Broken), "%s is unknown there, has expired, or may not be used to log in", text).
 		with("an administrator of the cluster looks at its Secret: usage-bootstrap-authentication must be true and expiration in the future; if it is gone, make another token "+
-			"(kubeadm token create) and put a bootstrap kubeconfig with it at "+p.Config.BootstrapKubeconfig, lookAtToken(id))
+			"(kubeadm token create); "+p.anotherToken(), lookAtToken(id))
 }
 
-// signedWith says whether cluster-info is signed with a token of this ID, and whether with this secret.
-func (p *Patient) signedWith(ctx context.Context, w *way, id, secret string) (known, right bool) {
+// signedWith says whether cluster-info is signed with a token of this ID, and whether with this secret (a detached JWS with HS256,
+// RFC 7515 appendix F).
+func (p *Patient) signedWith(ctx context.Context, w *way, token discovery.Token) (known, right bool) {
 	stranger, err := apiserver.New(w.endpoint, apiserver.Credential{}, p.UserAgent, p.Clock)
 	if err != nil {
 		return false, false
@@ -141,18 +130,6 @@ func (p *Patient) signedWith(ctx context.Context, w *way, id, secret string) (kn
 	if err != nil {
 		return false, false
 	}
-	signature, known := info.Signatures[id]
-	return known, known && signs(signature, info.Kubeconfig, secret)
-}
-
-// signs verifies a detached JWS with HS256 (k8s.io/cluster-bootstrap util/secrets and token/jws).
-func signs(signature, content, secret string) bool {
-	parts := strings.Split(signature, ".")
-	if len(parts) != 3 || parts[1] != "" {
-		return false
-	}
-	sum := hmac.New(sha256.New, []byte(secret))
-	sum.Write([]byte(parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(content))))
-	signed, err := base64.RawURLEncoding.DecodeString(parts[2])
-	return err == nil && hmac.Equal(sum.Sum(nil), signed)
+	signature, known := info.Signatures[token.ID]
+	return known, known && jws.DetachedTokenIsValid(signature, info.Kubeconfig, token.ID, token.Secret)
 }

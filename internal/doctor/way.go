@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,8 @@ type site struct {
 	files []string
 	// needed: without it the node cannot get or keep its certificates. Otherwise what is wrong with it is no more than worth a look.
 	needed bool
+	// blind: its CA is not known, so that of it only name and connection can be looked at.
+	blind bool
 
 	// addresses are where it is, or the proxy that leads there, host:port.
 	addresses []string
@@ -177,7 +180,10 @@ func (p *Patient) findWays() (sites []*site, ways []*way) {
 	}
 	if o.Bootstrap != nil {
 		needed := usablePair(o) == nil || o.Kubelet == nil
-		ways = append(ways, p.bootstrapWay(at(o.Bootstrap.Path, o.Bootstrap.Endpoint, needed), needed))
+		ways = append(ways, p.bootstrapWay(at(cmp.Or(p.network.leads, o.Bootstrap.Path), o.Bootstrap.Endpoint, needed), needed))
+	}
+	if p.network.unfound {
+		sites = append(sites, p.blindSites(usablePair(o) == nil || o.Kubelet == nil)...)
 	}
 	for _, w := range ways {
 		p.connect(w)

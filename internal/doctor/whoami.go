@@ -9,6 +9,7 @@ import (
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/kubeconfig"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/status"
 )
 
 // anonymous is whom the API server takes somebody for who shows nothing that it looks at.
@@ -17,7 +18,7 @@ const anonymous = "system:anonymous"
 func checkWhoAmI(ctx context.Context, p *Patient) []Result {
 	if len(p.network.sites) > 0 && len(p.network.ways) == 0 {
 		return one(unknown("not looked at: there is neither an identity of the node nor a bootstrap credential").
-			with("put a bootstrap kubeconfig at "+p.Config.BootstrapKubeconfig, ""))
+			with("put "+status.Credentials(p.Config, ""), ""))
 	}
 	return distinct(each(p.network.ways, func(w *way) []Result { return one(p.whoAmI(ctx, w)) }))
 }
@@ -69,7 +70,7 @@ func (p *Patient) whoIsNode(w *way, user apiserver.User) Result {
 		return ok("%s takes this node for %s%s", w.endpoint.Server, words(user.Name), inGroups(user))
 	case user.Name == "system:node:"+name:
 		return say(Broken, "%s takes this node for %s, and not in the group system:nodes%s", w.endpoint.Server, words(user.Name), inGroups(user)).
-			with("the certificate's organization must be system:nodes: put a bootstrap kubeconfig at "+p.Config.BootstrapKubeconfig+", and see whether the signer changes what it signs", look)
+			with("the certificate's organization must be system:nodes: put "+status.Credentials(p.Config, "")+", and see whether the signer changes what it signs", look)
 	}
 	return say(Broken, "%s takes this node for %s, and the certificate is for system:node:%s", w.endpoint.Server, words(user.Name), name).
 		with("something in between shows the API server another certificate, or the API server maps names: have TLS passed through; the node's certificate", look)
@@ -86,7 +87,7 @@ func (p *Patient) refused(ctx context.Context, w *way) Result {
 	if w.asNode {
 		pair := usablePair(p.Observed)
 		return broken("%s, which was issued by %s", text, words(pair.Leaf.Issuer.String())).
-			with("each API server's --client-ca-file must hold that issuer, and the clocks must agree; if that cannot be, put a bootstrap kubeconfig at "+p.Config.BootstrapKubeconfig+". The certificate",
+			with("each API server's --client-ca-file must hold that issuer, and the clocks must agree; if that cannot be, put "+status.Credentials(p.Config, "")+". The certificate",
 				"openssl x509 -noout -subject -issuer -dates -in "+quoted(pair.File))
 	}
 	b := p.Observed.Bootstrap

@@ -36,6 +36,7 @@ func (o Observed) findings(cfg config.Config) []Finding {
 		j.serving()
 	}
 	j.bootstrap()
+	j.followed()
 	for _, f := range o.KubeletFindings(cfg) {
 		f.Text, f.Remedy, _ = strings.Cut(f.Text, "; ") // the agent says both in one line
 		j.found = append(j.found, f)
@@ -80,7 +81,7 @@ func (j *judge) asker() {
 func (j *judge) client() {
 	c := j.Client
 	next := Waiting // the next attempt may succeed
-	if j.Bootstrap == nil && c.Older == nil && (c.Pending == nil || len(c.Pending.CertificatePEM) == 0) {
+	if j.Bootstrap == nil && j.Undiscovered == nil && c.Older == nil && (c.Pending == nil || len(c.Pending.CertificatePEM) == 0) {
 		next = Broken
 	}
 	switch {
@@ -88,7 +89,7 @@ func (j *judge) client() {
 		j.read(j.find(Broken, "the client certificate's files cannot be read: %v", c.Unread), c.Unread)
 		return
 	case c.Pair == nil && isMissing(c.PairErr):
-		j.join(j.find(next, "the node has no client certificate yet"))
+		j.join(j.find(next, "the node has no client certificate yet%s", j.undiscovered()))
 	case c.Pair == nil:
 		j.join(j.find(next, "the client certificate cannot be used: %v", c.PairErr))
 	case !c.Usable(j.Now):
@@ -100,7 +101,7 @@ func (j *judge) client() {
 		j.rotate(f, j.cfg.RotateCertificates, "rotateCertificates")
 	}
 	if c.Usable(j.Now) && j.KubeletErr != nil {
-		j.find(Broken, "%v", j.KubeletErr).Remedy = "put a bootstrap kubeconfig for the cluster at " + j.cfg.BootstrapKubeconfig + ", which brings server and CA back"
+		j.find(Broken, "%v", j.KubeletErr).Remedy = "put " + Credentials(j.cfg, " for the cluster") + ", which brings server and CA back"
 	}
 	if c.Usable(j.Now) && j.ClientCA == nil {
 		j.find(Broken, "%s is missing or empty, so nothing says who may call the kubelet", certdir.Dir{Path: j.cfg.CertDir}.ClientCA()).Remedy = "give the agent --kubelet-client-ca-file"
@@ -112,8 +113,8 @@ func (j *judge) client() {
 func (j *judge) join(f *Finding) {
 	switch {
 	case f.Level == Broken:
-		f.Remedy = "put a bootstrap kubeconfig at " + j.cfg.BootstrapKubeconfig
-	case j.Client.Pending == nil && j.Asker != nil && j.Asker.Agent != 0:
+		f.Remedy = "put " + Credentials(j.cfg, "")
+	case (j.Client.Pending == nil || j.proving()) && j.Asker != nil && j.Asker.Agent != 0:
 		f.do("the agent is at it; what stands in its way", "bootstrap-agent doctor")
 	}
 }
@@ -122,7 +123,7 @@ func (j *judge) join(f *Finding) {
 func (j *judge) otherName() {
 	name := j.Client.Pair.Leaf.Subject.CommonName
 	f := j.find(Broken, "the identity is %s, and this machine is called %s now", name, j.Node)
-	f.Remedy = "put a bootstrap kubeconfig at " + j.cfg.BootstrapKubeconfig + " to join under the new name, or name it back"
+	f.Remedy = "put " + Credentials(j.cfg, "") + " to join under the new name, or name it back"
 	if old, ours := strings.CutPrefix(name, "system:node:"); ours && j.cfg.HostnameOverride == "" {
 		f.Command = "hostnamectl hostname " + screen.Quote(old)
 	}
@@ -160,11 +161,11 @@ func (j *judge) rotate(f *Finding, ours bool, kubelets string) {
 }
 
 func (j *judge) bootstrap() {
-	if j.Bootstrap == nil && !j.NoCredential() {
+	if j.BadCredential() {
 		text, remedy, _ := strings.Cut(j.BootstrapErr.Error(), "; ") // a bad kubeconfig's error says what to do
 		f := j.find(Broken, "%s", text)
 		if j.read(f, j.BootstrapErr); f.Remedy == "" {
-			f.Remedy = remedy
+			f.Remedy = cmp.Or(remedy, "mend it, or put another one in its place; it is taken up at once")
 		}
 	}
 	exec := j.Bootstrap != nil && j.Bootstrap.Source == kubeconfig.ExecPlugin

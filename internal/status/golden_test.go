@@ -30,6 +30,11 @@ var pictures = map[string]func() (Observed, config.Config){
 		cfg.Serving = "off"
 		return healthy(), cfg
 	},
+	"discovering": func() (Observed, config.Config) {
+		o, cfg := empty(), settings
+		undiscovered(&o, &cfg)
+		return o, cfg
+	},
 	"waiting-for-approval": func() (Observed, config.Config) {
 		o := empty()
 		o.Bootstrap, o.BootstrapErr, o.Client.Pending = bootstrapper, nil, pending(csr.Client, sent)

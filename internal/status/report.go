@@ -53,6 +53,8 @@ type Report struct {
 	Certificates []CertificateReport `json:"certificates"`
 	// BootstrapSecrets are the files that still hold a bootstrap credential.
 	BootstrapSecrets []string `json:"bootstrapSecrets"`
+	// Discovery is how the cluster of a discovery token is found out; nil: there is no such token, or a bootstrap kubeconfig wins.
+	Discovery *DiscoveryReport `json:"discovery,omitempty"`
 	// Findings say what is not as it should be, the worst first, each with what to do.
 	Findings []Finding `json:"findings"`
 }
@@ -114,8 +116,8 @@ func (o Observed) Report(cfg config.Config) Report {
 	r := Report{
 		APIVersion: APIVersion, Kind: ReportKind, Time: *utc(o.Now), Agent: o.Asker.agent(),
 		Node: o.Node, Kubeconfig: cfg.Kubeconfig,
-		BootstrapSecrets: o.SecretFiles(cfg),
-		Findings:         o.findings(cfg),
+		BootstrapSecrets: o.SecretFiles(cfg), Discovery: o.discovery(cfg),
+		Findings: o.findings(cfg),
 	}
 	if r.BootstrapSecrets == nil {
 		r.BootstrapSecrets = []string{}

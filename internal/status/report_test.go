@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/config"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/csr"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/kubeconfig"
@@ -55,6 +56,39 @@ var situations = []situation{
 	{"the machine has no name", empty, func(o *Observed, _ *config.Config) {
 		o.Node, o.NodeErr, o.Bootstrap, o.BootstrapErr = "", errors.New("the machine has no name"), bootstrapper, nil
 	}, Waiting, []string{"the machine has no name", "no client", "no serving"}},
+
+	// a discovery token
+	{"a discovery token has come, and its cluster is found out first", empty, undiscovered, Waiting, []string{
+		"no client certificate yet: where its cluster is has to be found out first, at https://192.0.2.1:6443, https://192.0.2.2:6443; the agent is at it; what stands in its way; bootstrap-agent doctor",
+		"no serving",
+	}},
+	{"a file says where the cluster of the discovery token is", empty, func(o *Observed, c *config.Config) {
+		undiscovered(o, c)
+		c.APIServers, c.DiscoveryFile, o.DiscoveryFile = nil, "/etc/kubernetes/cluster.kubeconfig", &apiserver.Endpoint{Server: "https://192.0.2.1:6443"}
+	}, Waiting, []string{"no client certificate yet; the agent is at it", "no serving"}},
+	{"there is no discovery token, nor a bootstrap kubeconfig", empty, func(_ *Observed, c *config.Config) { byDiscovery(c) }, Broken, []string{
+		"no client certificate yet; put a bootstrap token at /etc/kubernetes/bootstrap.token, or a bootstrap kubeconfig at /etc/kubernetes/bootstrap.kubeconfig", "no serving",
+	}},
+	{"the discovery token is malformed", empty, func(o *Observed, c *config.Config) {
+		byDiscovery(c)
+		o.BootstrapErr, o.BootstrapFile = errors.New("discovery token /etc/kubernetes/bootstrap.token is malformed"), c.DiscoveryTokenFile
+	}, Broken, []string{"no client certificate yet; put a bootstrap token at", "is malformed; mend it, or put another one in its place", "no serving"}},
+	{"a discovery token lies beside an identity", healthy, undiscovered, Attention, []string{"a bootstrap credential is still in /etc/kubernetes/bootstrap.token"}},
+	{"the kubelet's kubeconfig is lost, and a token would bring it back", healthy, func(o *Observed, c *config.Config) {
+		byDiscovery(c)
+		o.Kubelet, o.KubeletErr = nil, errKubeless
+	}, Broken, []string{"no such file or directory; put a bootstrap token for the cluster at /etc/kubernetes/bootstrap.token, or a bootstrap kubeconfig for the cluster at /etc/kubernetes/bootstrap.kubeconfig, which brings server and CA back"}},
+	{"the certificate is issued, and another machine may be the node", empty, func(o *Observed, _ *config.Config) {
+		o.Bootstrap, o.BootstrapErr, o.Client.Pending = bootstrapper, nil, pending(csr.Client, sent, issued)
+	}, Waiting, []string{"no client certificate yet; the agent is at it; what stands in its way; bootstrap-agent doctor", "no serving"}},
+
+	// the CA that is followed
+	{"the file with the CA is not there", healthy, func(_ *Observed, c *config.Config) { c.CAFile = "/nonexistent/ca.crt" }, Attention, []string{
+		"the CA of the API server does not follow caFile: open /nonexistent/ca.crt: no such file or directory; put the cluster's CA there, one certificate behind the other, or change caFile",
+	}},
+	{"the file with the CA holds something else", healthy, func(_ *Observed, c *config.Config) { c.CAFile = "/etc/hosts" }, Attention, []string{
+		"does not follow caFile: /etc/hosts holds no PEM certificate; put the cluster's CA there",
+	}},
 
 	// requests
 	{"the client's request waits for approval", empty, func(o *Observed, _ *config.Config) {
@@ -194,6 +228,18 @@ var situations = []situation{
 		"nothing says who may call the kubelet", healthy, func(o *Observed, _ *config.Config) { o.ClientCA = nil }, Broken,
 		[]string{"/var/lib/kubelet/pki/kubelet-client-ca.crt is missing or empty"},
 	},
+}
+
+// byDiscovery are the settings of a node that joins with a discovery token.
+func byDiscovery(c *config.Config) {
+	c.DiscoveryTokenFile, c.APIServers = "/etc/kubernetes/bootstrap.token", []string{"192.0.2.1", "192.0.2.2:6443"}
+	c.DiscoveryCACertHashes = []string{"sha256:" + strings.Repeat("0", 64)}
+}
+
+func undiscovered(o *Observed, c *config.Config) {
+	byDiscovery(c)
+	o.Undiscovered = &kubeconfig.Bootstrap{Path: c.DiscoveryTokenFile, Source: kubeconfig.DiscoveryToken}
+	o.BootstrapErr, o.BootstrapFile = ErrUndiscovered, c.DiscoveryTokenFile
 }
 
 // whole is a finding with all that it says to do.

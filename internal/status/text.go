@@ -19,6 +19,7 @@ func (r Report) WriteText(w io.Writer, s screen.Screen, columns int) error {
 	p.row("API server", r.Server, "not known: the kubelet has no kubeconfig that names it")
 	p.row("kubeconfig", r.Kubeconfig, "")
 	p.row("credential", strings.Join(r.BootstrapSecrets, ", "), "none on the disk")
+	p.row("discovery", r.Discovery.String(), "")
 	for _, c := range r.Certificates {
 		p.text.WriteByte('\n')
 		c.write(p, r.Time)

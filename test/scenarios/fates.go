@@ -49,6 +49,8 @@ var Fates = []Fate{
 	{"linked-kubeconfig", "the kubeconfig is a link to a file in its folder", Deleted, "INFO", deletedText, well, ""},
 	{"token-file", "`tokenFile` in the kubeconfig's folder", Deleted, "INFO", deletedText, well, "the kubeconfig that names it stays: there is no secret in it"},
 	{"linked-token-file", "`tokenFile` is a link to a file in the kubeconfig's folder", Deleted, "INFO", deletedText, well, "as above"},
+	{"discovery-token", "the file of a discovery token", Deleted, "INFO", deletedText, well, "a discovery file stays: there is no secret in it"},
+	{"linked-discovery-token", "the file of a discovery token is a link to a file in its folder", Deleted, "INFO", deletedText, well, "as above"},
 
 	{"exec-plugin", "`exec`", Kept, "INFO", "an exec plugin is no secret", well, ""},
 	{"keep", "any, with `--keep-bootstrap-kubeconfig`", Kept, "", "", well, ""},
@@ -56,16 +58,19 @@ var Fates = []Fate{
 	{"systemd-credential", "`--bootstrap-kubeconfig` names a file below `$CREDENTIALS_DIRECTORY`", Kept, "INFO", systemdText, well, "as above"},
 	{"systemd-token-file", "`tokenFile` below `$CREDENTIALS_DIRECTORY`", Kept, "INFO", systemdText, well, "as above"},
 	{"systemd-both", "`tokenFile: token` in the systemd credential `bootstrap.kubeconfig`, which is another one", Kept, "INFO", systemdText, well, "as above"},
+	{"systemd-discovery-token", "the systemd credential `discovery.token`, with no file at `--discovery-token-file`", Kept, "INFO", systemdText, well, "as above"},
 
 	{"key-by-path", "`client-key`, a file", Stays, "WARN", "a client key given by path is not ours to delete", attention, byHand},
 	{"token-file-elsewhere", "`tokenFile` in another folder", Stays, "WARN", "a tokenFile outside the kubeconfig's folder is not ours to delete", attention, byHand},
 	{"token-file-below", "`tokenFile` in a folder below the kubeconfig's", Stays, "WARN", "a tokenFile outside the kubeconfig's folder is not ours to delete", attention, byHand},
 	{"token-file-linked-away", "`tokenFile` is a link into another folder", Stays, "WARN", "in another folder, which is not ours to delete", attention, byHand},
 	{"kubeconfig-linked-away", "the kubeconfig is a link into another folder", Stays, "WARN", "in another folder, which is not ours to delete", attention, byHand},
+	{"discovery-token-linked-away", "the file of a discovery token is a link into another folder", Stays, "WARN", "in another folder, which is not ours to delete", attention, byHand},
 	{"second-name", "the file has a second name (hard link)", Stays, "WARN", "has 2 names (hard links)", attention, "remove all of its names"},
 	{"read-only", "the file system is read-only", Stays, "WARN", stuckText, attention, stuck},
 	{"busy", "the file is a mount point, as in a container", Stays, "WARN", stuckText, attention, stuck},
 	{"immutable", "the file is immutable (`chattr +i`)", Stays, "WARN", stuckText, attention, stuck},
 
 	{"token-file-of-another-user", "`tokenFile` of a user other than root", Unused, "ERROR", "belongs to user", broken, "`chown root` it, if it is to be trusted"},
+	{"discovery-token-of-another-user", "the file of a discovery token of a user other than root", Unused, "ERROR", "belongs to user", broken, "as above"},
 }

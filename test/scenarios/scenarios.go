@@ -40,4 +40,4 @@ const (
 )
 
 // All is the table.
-var All = slices.Concat(approval, restarts, answers, apiServer, bootstrap, disk, settings, keeping)
+var All = slices.Concat(approval, restarts, answers, apiServer, bootstrap, discovery, joining, disk, settings, keeping, following)
