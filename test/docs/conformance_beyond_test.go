@@ -104,6 +104,10 @@ var beyondUpstream = []conforming{
 	},
 	{
 		about: "another CA of the API server",
-		later: "following a CA that changes",
+		ours:  "a real kubelet goes on through the whole documented change, without a restart (with `SOAK` set, for it reads the CA every 300 s)",
+		shown: []string{
+			"test/e2e TestTheClustersCAIsReplacedNextToARunningKubelet", "internal/agent TestTheCAFileIsFollowedStepByStepAsTheClustersCAIsReplaced",
+			"internal/agent TestWhateverHappensOnlyWhatIsVouchedForIsTrusted",
+		},
 	},
 }

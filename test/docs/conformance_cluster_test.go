@@ -150,40 +150,43 @@ var ofTheBootstrap = []upstream{
 		{
 			test: "TestNoConfigMap, TestSimpleSign, TestNoSignNeeded, TestUpdateSignature, TestRemoveSignature", cases: 5,
 			about: "cluster-info is signed with each token",
-			later: "discovery by cluster-info",
+			ours:  "the signer is the cluster's; a node waits until its token has signed",
+			shown: []string{"test/e2e TestDiscoveryAtAControlPlane: waits for what the cluster has not yet"},
 		},
 	}},
 	{"kubernetes: pkg/controller/bootstrap/util_test.go", []conforming{
 		{
 			test: "TestValidateSecretForSigning", cases: 8,
 			about: "which tokens sign",
-			later: "discovery by cluster-info",
+			ours:  "a token that has not signed is named, with the Secret to look at",
+			shown: []string{"internal/discovery TestTheSignatureOfAnotherTokenIsNone", "test/e2e TestDiscoveryAtAControlPlane: waits for what the cluster has not yet"},
 		},
 	}},
 	{"cluster-bootstrap: token/jws/jws_test.go", []conforming{
 		{
 			test: "TestComputeDetachedSignature", cases: 3,
 			about: "the bytes of a signature",
-			later: "discovery by cluster-info",
+			shown: []string{"internal/discovery TestASignatureIsThatOfKubernetesToTheByte"},
 		},
 		{
 			test: "TestDetachedTokenIsValid", cases: 2,
 			about: "a signature fits its content only",
-			later: "discovery by cluster-info",
+			shown: []string{"internal/discovery TestASignatureThatIsAlmostRightIsWrong"},
 		},
 	}},
 	{"kubernetes: cmd/kubeadm/app/util/pubkeypin/pubkeypin_test.go", []conforming{
 		{
 			test: "TestSet, TestHash", cases: 2,
 			about: "a CA is pinned by the hash of its public key",
-			later: "discovery by cluster-info; a bootstrap kubeconfig carries the CA itself",
+			shown: []string{"internal/discovery TestAPinIsTheHashOfThePublicKeyAsOpenSSLMakesIt", "internal/discovery TestPinsAreWrittenInUpperOrLowerCase", "internal/discovery TestWhatIsNoPinIsRefused"},
 		},
 	}},
 	{"kubernetes: cmd/kubeadm/app/discovery/token/token_test.go", []conforming{
 		{
 			test: "TestRetrieveValidatedConfigInfo", cases: 9,
 			about: "cluster-info is believed if its signature and its CA are right",
-			later: "discovery by cluster-info",
+			ours:  "a pin is required, only what is pinned of the CAs or signed by that is kept, and the agent waits for as long as it takes",
+			shown: []string{"internal/discovery TestEachHostileServerIsRefusedInItsOwnWordsAndSentNothingSecret", "internal/discovery TestOfClusterInfoServerAndPinnedCAAreUsedAndNothingElse", "test/e2e TestDiscoveryAtAControlPlane: joins with an address, a token and a hash"},
 		},
 	}},
 }

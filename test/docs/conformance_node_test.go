@@ -300,14 +300,21 @@ var ofTheNode = []upstream{
 		{
 			test:  "TestCARotationConnectionBehavior",
 			about: "connections that were made under the previous CA go on, new ones are made under the new CA",
-			ours:  "",
-			later: "following a CA that changes",
+			ours:  "so do the agent's own, and a request under way is answered; a client with the node's kubeconfig never distrusts the API server over the whole change",
+			shown: []string{
+				"internal/agent TestARequestUnderWayOutlivesAChangeOfTheCA",
+				"internal/agent TestANewCAThatIsPinnedOrSignedIsFollowedBeforeAndAfterTheAPIServerHasIt",
+				"test/e2e TestTheClustersCAIsReplacedNextToARunningKubelet",
+			},
 		},
 		{
 			test: "TestCARotationMetricsEmitted", cases: 5,
 			about: "each outcome of reading the CA file is counted",
-			ours:  "",
-			later: "following a CA that changes, and metrics",
+			ours:  "each reason for which the CA is not followed is counted (`errors_total`, phase `ca`), and said once",
+			shown: []string{
+				"internal/agent TestACAFileThatCannotBeUsedChangesNothingAndIsSaid", "internal/agent TestACAFileThatTheAPIServerDoesNotProveChangesNothing",
+				"internal/agent TestAnOutageOnlyDelaysAndIsCounted",
+			},
 		},
 	}},
 	{"client-go: transport/cache_test.go", []conforming{

@@ -54,6 +54,16 @@ var promises = []struct {
 		"TestNoByteOfASecretLeavesTheProcess", "TestTheProcessIsClosedBeforeItOpensAnything", "TestADaemonThatDiesInUseOfTheCredentialTellsNothing",
 		"TestNoCoreGoesThroughAPipe", "TestAnExecPluginIsGivenNothingButTheEnvironment", "TestNoErrorRepeatsTheToken",
 	}},
+	{"A node that finds its cluster by address, token and hash sends nothing secret before the cluster has proved itself, whoever answers ([discovery](discovery.md))", []string{
+		"TestEachHostileServerIsRefusedInItsOwnWordsAndSentNothingSecret", "TestDiscoveryAtAControlPlane",
+	}},
+	{"A machine does not take the name of a living node, and goes on by itself when that has gone ([safe joining](safe-joining.md))", []string{
+		"TestALiveNodeOfAnotherMachineIsNeverTakenOverAndTheWaitEndsByItself", "TestALiveNodeIsNotTakenOverByAnotherMachineOfItsName",
+	}},
+	{"No CA is trusted that nobody vouches for, and none is lost before its time ([the CA](ca.md))", []string{
+		"TestWhateverHappensOnlyWhatIsVouchedForIsTrusted", "TestWhoeverAnswersInTheAPIServersPlaceHasNothingAdded", "TestTheClustersCAIsReplacedNextToARunningKubelet",
+		"TestAPowerCutWhileTheCAIsFollowedLeavesTheOldOrTheNew",
+	}},
 	{"Nothing that is said over the wire becomes current unless it is what was asked for, and no server learns a secret that is not for it", []string{
 		"TestNoLieIsTakenForTheTruth", "TestALieAboutTheTimeIsNotBelievedForEver", "TestWhenTheLyingEndsTheSameAgentJoins", "TestMoreThanWhatWasAskedForDoesNotStopANode",
 	}},
@@ -96,6 +106,10 @@ var promises = []struct {
 	}},
 	{"A reset that is cut off anywhere leaves no dangling link, and the next one finishes it; nothing of others is touched ([what goes](reset.md))", []string{
 		"TestAResetThatIsCutOffAnywhereIsFinishedByTheNextOneAndAnAgentLivesOn", "TestWhateverResetFindsOnTheDiskNoSecretIsLeftUnsaidAndNothingElseIsTouched",
+	}},
+	{"The guides do what they say: each command, file and flag of [the one to joining](joining.md), and what [the page on security](security.md) says of tokens, nodes, files and thieves, against a real control plane", []string{
+		"TestTheGuideToJoiningDoesWhatItSays", "TestThePageOnJoinConfigDoesWhatItSays", "TestATokenAndANodeMayDoWhatThePageOnSecuritySays", "TestWhatIsOnTheDiskIsWhatThePageOnSecuritySays",
+		"TestAStolenNodeKeyOutlivesItsNodeAndIsStoppedByThePolicy", "TestTheCommandsForAStolenTokenEndItAndListWhatItAskedFor",
 	}},
 	{"No input breaks a reader", []string{
 		"FuzzBootstrapKubeconfig", "FuzzLoadKubelet", "FuzzConfigurationFile", "FuzzParsePair", "FuzzDecodePending", "FuzzDamagedPending",
