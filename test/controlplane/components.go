@@ -67,10 +67,10 @@ func (cp *ControlPlane) apiServerArgs() []string {
 		"--tls-cert-file=" + cp.pki.path("apiserver.crt"), "--tls-private-key-file=" + cp.pki.path("apiserver.key"),
 		"--client-ca-file=" + cp.pki.path("client-ca.crt"),
 		"--kubelet-client-certificate=" + cp.pki.path("kubelet-client.crt"), "--kubelet-client-key=" + cp.pki.path("kubelet-client.key"),
-		"--kubelet-certificate-authority=" + cp.pki.path("signer.crt"), "--kubelet-preferred-address-types=InternalIP",
+		"--kubelet-certificate-authority=" + cp.pki.path("kubelet-ca.crt"), "--kubelet-preferred-address-types=InternalIP",
 		"--service-account-issuer=" + issuer,
 		"--service-account-key-file=" + cp.pki.path("service-account.key"), "--service-account-signing-key-file=" + cp.pki.path("service-account.key"),
-		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--anonymous-auth=true",
+		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
 		"--enable-bootstrap-token-auth=true", "--token-auth-file=" + cp.path("tokens.csv"),
 		"--audit-policy-file=" + cp.path("audit-policy.yaml"), "--audit-log-path=" + cp.path(auditLog),
 		"--audit-log-mode=blocking", "--audit-log-maxsize=0", // an answered request is in the one log
@@ -84,7 +84,7 @@ func (cp *ControlPlane) controllerManagerArgs() []string {
 		"--secure-port=0", "--leader-elect=false",
 		"--use-service-account-credentials=true", // as kubeadm: the approver has the rights of its own role, no more
 		"--controllers=" + strings.Join(slices.Concat(cp.options.Controllers, controllers), ","),
-		"--root-ca-file=" + cp.pki.path("ca.crt"),
+		"--root-ca-file=" + cp.pki.path("root-ca.crt"),
 		"--cluster-signing-duration=" + cp.options.SigningDuration.String(),
 		// with the default of 20 a second it approves and signs only about ten CSRs a second, whoever asks
 		"--kube-api-qps=200", "--kube-api-burst=400",

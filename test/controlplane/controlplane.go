@@ -26,6 +26,8 @@ type Options struct {
 	Dir string
 	// SplitCA has the kubelets' certificates signed by another CA (SignerCA) than the one of the API server (CA).
 	SplitCA bool
+	// NextCA makes a second CA, which [ControlPlane.UseNextCA] has take the place of the first one.
+	NextCA bool
 	// SigningDuration is the lifetime of the certificates issued through CSRs, and the longest that a CSR can ask for; 1 h when zero.
 	SigningDuration time.Duration
 	// Addresses are further IPs at which the API server is reached, e.g. from a network namespace. With any, it listens on all.
@@ -109,6 +111,11 @@ func (cp *ControlPlane) prepare(context.Context) error {
 	}
 	if cp.pki, err = newPKI(cp.path("pki"), cp.options.SplitCA, cp.options.Addresses); err != nil {
 		return err
+	}
+	if cp.options.NextCA {
+		if err := cp.pki.addNext(); err != nil {
+			return err
+		}
 	}
 	if err := cp.writeFiles(); err != nil {
 		return err

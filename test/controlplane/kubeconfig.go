@@ -12,11 +12,16 @@ import (
 // Kubeconfig is a kubeconfig, YAML, for the given credential. An empty server means the API server itself; another one is
 // for a test that puts something in between. The CA is inline.
 func (cp *ControlPlane) Kubeconfig(server string, user clientcmdapi.AuthInfo) ([]byte, error) {
+	return cp.kubeconfig(server, cp.CA(), user)
+}
+
+// kubeconfig is Kubeconfig with that CA.
+func (cp *ControlPlane) kubeconfig(server string, ca []byte, user clientcmdapi.AuthInfo) ([]byte, error) {
 	if server == "" {
 		server = cp.Server()
 	}
 	content, err := clientcmd.Write(clientcmdapi.Config{
-		Clusters:       map[string]*clientcmdapi.Cluster{"test": {Server: server, CertificateAuthorityData: cp.CA()}},
+		Clusters:       map[string]*clientcmdapi.Cluster{"test": {Server: server, CertificateAuthorityData: ca}},
 		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"user": &user},
 		Contexts:       map[string]*clientcmdapi.Context{"test": {Cluster: "test", AuthInfo: "user"}},
 		CurrentContext: "test",
@@ -29,11 +34,12 @@ func (cp *ControlPlane) Kubeconfig(server string, user clientcmdapi.AuthInfo) ([
 
 // writeKubeconfig writes a kubeconfig with a fresh client certificate for a component.
 func (cp *ControlPlane) writeKubeconfig(path, user string, groups ...string) error {
-	issued, err := cp.pki.cluster.issue(clientTemplate(user, groups...))
+	signer, trusts := cp.ofComponents()
+	issued, err := signer.issue(clientTemplate(user, groups...))
 	if err != nil {
 		return err
 	}
-	content, err := cp.Kubeconfig("", clientcmdapi.AuthInfo{ClientCertificateData: issued.certPEM, ClientKeyData: issued.keyPEM})
+	content, err := cp.kubeconfig("", trusts, clientcmdapi.AuthInfo{ClientCertificateData: issued.certPEM, ClientKeyData: issued.keyPEM})
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,8 @@ type pki struct {
 	cluster *authority
 	// signer signs the kubelets' certificates: cluster itself, or another one with Options.SplitCA.
 	signer *authority
+	// next is the CA that is to take cluster's place; nil: there is none.
+	next *nextCA
 }
 
 func newPKI(dir string, split bool, addresses []net.IP) (*pki, error) {
@@ -48,12 +50,7 @@ func newPKI(dir string, split bool, addresses []net.IP) (*pki, error) {
 func (p *pki) path(name string) string { return filepath.Join(p.dir, name) }
 
 func (p *pki) write(addresses []net.IP) error {
-	apiServer, err := p.cluster.issue(x509.Certificate{
-		Subject:     pkix.Name{CommonName: "kube-apiserver"},
-		IPAddresses: append([]net.IP{loopbackIP, serviceIP}, addresses...),
-		DNSNames:    []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	})
+	apiServer, err := p.cluster.issue(apiServerTemplate(addresses))
 	if err != nil {
 		return err
 	}
@@ -73,17 +70,22 @@ func (p *pki) write(addresses []net.IP) error {
 	if p.signer != p.cluster {
 		clientCAs = bytes.Join([][]byte{p.cluster.certPEM, p.signer.certPEM}, nil)
 	}
-	for name, content := range map[string][]byte{
+	return p.put(map[string][]byte{
 		"ca.crt": p.cluster.certPEM, "ca.key": p.cluster.keyPEM,
 		"signer.crt": p.signer.certPEM, "signer.key": p.signer.keyPEM,
+		"kubelet-ca.crt": p.signer.certPEM, "root-ca.crt": p.cluster.certPEM,
 		"client-ca.crt": clientCAs,
 		"apiserver.crt": apiServer.certPEM, "apiserver.key": apiServer.keyPEM,
 		"kubelet-client.crt": kubeletClient.certPEM, "kubelet-client.key": kubeletClient.keyPEM,
 		"service-account.key": serviceAccountPEM,
-	} {
-		if err := os.WriteFile(p.path(name), content, 0o600); err != nil {
-			return fmt.Errorf("write the control plane's certificates: %w", err)
-		}
+	})
+}
+
+func apiServerTemplate(addresses []net.IP) x509.Certificate {
+	return x509.Certificate{
+		Subject:     pkix.Name{CommonName: "kube-apiserver"},
+		IPAddresses: append([]net.IP{loopbackIP, serviceIP}, addresses...),
+		DNSNames:    []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
-	return nil
 }

@@ -3,6 +3,7 @@ package controlplane
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // User is a user with a static token, there from the start. Each shows one way in which a bootstrap credential can be received.
@@ -93,16 +95,59 @@ func (cp *ControlPlane) CreateBootstrapToken(ctx context.Context, options TokenO
 // DeleteBootstrapToken deletes the token, "id.secret", and returns when the API server refuses it. That takes 10 s if it was
 // used: the API server remembers for so long that a token was good.
 func (cp *ControlPlane) DeleteBootstrapToken(ctx context.Context, token string) error {
+	if err := cp.DropBootstrapToken(ctx, token); err != nil {
+		return err
+	}
+	return cp.AwaitBootstrapToken(ctx, token, false)
+}
+
+// Fields of a bootstrap token's Secret, for [ControlPlane.PatchBootstrapToken].
+const (
+	// TokenExpiration is when it ends, RFC 3339; see [Expiration].
+	TokenExpiration = "expiration"
+	// TokenAuthentication is "true" for a token that may be used to authenticate.
+	TokenAuthentication = "usage-bootstrap-authentication"
+	// TokenSecret is its second half.
+	TokenSecret = "token-secret"
+)
+
+// Expiration is the value of [TokenExpiration] for a time.
+func Expiration(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// PatchBootstrapToken changes fields of the Secret of a token, "id.secret", as kubectl patch secret does: it expires or extends
+// the token, switches it off or on, gives it another second half. What the API server has remembered of the token holds for 10 s
+// more: [ControlPlane.AwaitBootstrapToken] waits for that.
+func (cp *ControlPlane) PatchBootstrapToken(ctx context.Context, token string, fields map[string]string) error {
+	id, _, _ := strings.Cut(token, ".")
+	patch, err := json.Marshal(map[string]any{"stringData": fields})
+	if err != nil {
+		return err
+	}
+	if _, err := cp.admin.CoreV1().Secrets(metav1.NamespaceSystem).Patch(ctx, "bootstrap-token-"+id, types.StrategicMergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		return fmt.Errorf("patch bootstrap token %s: %w", id, err)
+	}
+	return nil
+}
+
+// DropBootstrapToken deletes the Secret of a token, "id.secret", and does not wait until the API server has forgotten it, as
+// [ControlPlane.DeleteBootstrapToken] does.
+func (cp *ControlPlane) DropBootstrapToken(ctx context.Context, token string) error {
 	id, _, _ := strings.Cut(token, ".")
 	err := cp.admin.CoreV1().Secrets(metav1.NamespaceSystem).Delete(ctx, "bootstrap-token-"+id, metav1.DeleteOptions{})
 	if err != nil && !apierrors.IsNotFound(err) { // expired tokens are deleted by kube-controller-manager
 		return fmt.Errorf("delete bootstrap token %s: %w", id, err)
 	}
+	return nil
+}
+
+// AwaitBootstrapToken waits until the API server accepts a token, "id.secret", or refuses it: its own requests, that is, which
+// are answered from what the API server remembers for 10 s.
+func (cp *ControlPlane) AwaitBootstrapToken(ctx context.Context, token string, accepted bool) error {
 	// The first look must not have an answer remembered that is about to be wrong; the second one goes by what is remembered.
-	if err := cp.awaitToken(ctx, token, false, uncached()); err != nil {
+	if err := cp.awaitToken(ctx, token, accepted, uncached()); err != nil {
 		return err
 	}
-	return cp.awaitToken(ctx, token, false, nil)
+	return cp.awaitToken(ctx, token, accepted, nil)
 }
 
 // uncached are audiences for a look at a token that neither finds nor leaves anything in the API server's cache, whose
@@ -127,13 +172,13 @@ func (cp *ControlPlane) awaitToken(ctx context.Context, token string, accepted b
 
 func bootstrapSecret(options TokenOptions) *corev1.Secret {
 	data := map[string]string{
-		"token-id":                       options.ID,
-		"token-secret":                   options.Secret,
-		"usage-bootstrap-authentication": "true",
-		"usage-bootstrap-signing":        "true",
+		"token-id":                options.ID,
+		TokenSecret:               options.Secret,
+		TokenAuthentication:       "true",
+		"usage-bootstrap-signing": "true",
 	}
 	if options.TTL != 0 {
-		data["expiration"] = time.Now().Add(options.TTL).UTC().Format(time.RFC3339)
+		data[TokenExpiration] = Expiration(time.Now().Add(options.TTL))
 	}
 	if len(options.Groups) > 0 {
 		data["auth-extra-groups"] = strings.Join(options.Groups, ",")

@@ -132,7 +132,7 @@ func TestTheDemoShowsANodeFromTokenToReadiness(t *testing.T) {
 	shown := s.shown()
 	for _, text := range []string{
 		"secret/bootstrap-token-", "the API server accepts the new client certificate", "Pending", "approved", "kubelet.crt -> kubelet-server-current.pem",
-		"system:node:worker-1", "is deleted", "well", "5 requests", "asking for the next certificate", "wrote a file again from memory", `bootstrap_agent_rotations_total{certificate="client",result="success"} 1`, "READY=1", "not one request",
+		"system:node:worker-1", "is deleted", "well", "6 requests", "asking for the next certificate", "wrote a file again from memory", `bootstrap_agent_rotations_total{certificate="client",result="success"} 1`, "READY=1", "not one request",
 	} {
 		if !strings.Contains(shown, text) {
 			t.Errorf("%q is not shown", text)

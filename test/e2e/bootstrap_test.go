@@ -28,9 +28,10 @@ func TestATokenBecomesBothCertificatesAndIsDeleted(t *testing.T) {
 	n.expectWell()
 }
 
-func TestTheClientCertificateTakesThreeRequestsAndBothTakeFive(t *testing.T) {
+// The last one of the client certificate asks whether another machine is the node; a rotation needs none (assertRequests).
+func TestTheClientCertificateTakesFourRequestsAndBothTakeSix(t *testing.T) {
 	t.Parallel()
-	client := []string{"create certificatesigningrequests", "watch certificatesigningrequests", "create selfsubjectreviews"}
+	client := []string{"create certificatesigningrequests", "watch certificatesigningrequests", "create selfsubjectreviews", "get nodes"}
 	serving := []string{"create certificatesigningrequests", "watch certificatesigningrequests"}
 	for flag, expected := range map[string][]string{
 		"--serving=off":            client,

@@ -105,13 +105,18 @@ func (n *node) callers(cp *controlplane.ControlPlane) caller {
 	n.t.Helper()
 	certPEM, keyPEM, err := cp.ClientCertificate("caller")
 	must(n.t, err)
+	return callerWith(n.t, certPEM, keyPEM)
+}
+
+func callerWith(t *testing.T, certPEM, keyPEM []byte) caller {
+	t.Helper()
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
-	must(n.t, err)
+	must(t, err)
 	config := &tls.Config{
 		InsecureSkipVerify:   true, // who is called is not the question here
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil },
 	}
-	return caller{&http.Client{Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}, Timeout: 5 * time.Second}, n.t}
+	return caller{&http.Client{Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}, Timeout: 5 * time.Second}, t}
 }
 
 // answer is the code of the kubelet's answer; 0: nobody listens.

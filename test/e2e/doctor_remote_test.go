@@ -178,8 +178,8 @@ func TestDoctorFindsAWellJoinedNodeWellAndAsksLittle(t *testing.T) {
 	f.says("csr-approval", doctor.OK, "next client certificate", "selfnodeclient")
 	f.says("node-object", doctor.OK, n.name+" is Ready", "v1.36.0")
 	f.says("serving-chain", doctor.OK, "trusts this one", "/api/v1/nodes/"+n.name+"/proxy/healthz")
-	if asked := n.questions(); asked != 7 {
-		t.Errorf("it has asked %d questions of the API server, expected 7: version, who am I, create, get, watch, selfnodeclient, node", asked)
+	if asked := n.questions(); asked != 8 {
+		t.Errorf("it has asked %d questions of the API server, expected 8: version, who am I, cluster-info, create, get, watch, selfnodeclient, node", asked)
 	}
 	if strings.Contains(f.String(), "bootstrap-credential") || strings.Contains(f.String(), "same-cluster") {
 		t.Errorf("it speaks of a bootstrap kubeconfig that is not there:\n%s", f)
@@ -197,8 +197,8 @@ func TestDoctorBeforeJoiningLooksByTheBootstrapCredentialAndMakesNothing(t *test
 	f.says("csr-approval", doctor.OK, "first client certificate", "nodeclient")
 	look := f.says("bootstrap-credential", doctor.Unknown, "it is a bootstrap token with the ID ", "stands in its Secret")
 	n.administer(look)
-	if asked := n.questions(); asked != 6 {
-		t.Errorf("it has asked %d questions of the API server, expected 6", asked)
+	if asked := n.questions(); asked != 7 {
+		t.Errorf("it has asked %d questions of the API server, expected 7", asked)
 	}
 	if made := n.csrs(csr.Client); len(made) > 0 {
 		t.Errorf("there are %d requests", len(made))
@@ -222,8 +222,8 @@ func TestDoctorLooksAtBothWaysWithinItsNumberOfQuestions(t *testing.T) {
 	f.says("csr-access", doctor.OK, "the bootstrap credential")
 	f.says("csr-approval", doctor.OK, "selfnodeclient")
 	f.says("csr-approval", doctor.OK, "/nodeclient")
-	if asked := n.questions(); asked > mostQuestions || asked != 14 {
-		t.Errorf("it has asked %d questions of the API server, expected 14", asked)
+	if asked := n.questions(); asked > mostQuestions || asked != 15 {
+		t.Errorf("it has asked %d questions of the API server, expected 15", asked)
 	}
 }
 
@@ -236,6 +236,10 @@ func TestDoctorTellsWhatIsWrongWithTheCluster(t *testing.T) {
 	t.Run("why a token is not accepted", func(t *testing.T) {
 		t.Parallel()
 		tellsWhyATokenIsNotAccepted(t, cp)
+	})
+	t.Run("where the cluster of a discovery token is", func(t *testing.T) {
+		t.Parallel()
+		findsOutWhereTheClusterIs(t, cp)
 	})
 	t.Run("the missing binding, with the command that makes it", func(t *testing.T) {
 		t.Parallel()

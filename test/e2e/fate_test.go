@@ -33,6 +33,15 @@ var fates = map[string]fated{
 		n.linkTo("real-token", "token")
 		return []string{"real-token", "token"}, stay
 	},
+	"discovery-token": func(n *node) (gone, stay []string) {
+		n.discoveryToken(n.secretToken().Token + "\n")
+		return []string{tokenName}, []string{discoveryName}
+	},
+	"linked-discovery-token": func(n *node) (gone, stay []string) {
+		n.discoveryToken(n.secretToken().Token)
+		n.linkTo("real-token", tokenName)
+		return []string{"real-token", tokenName}, []string{discoveryName}
+	},
 	"exec-plugin": func(n *node) (gone, stay []string) {
 		n.bootstrap(n.execPlugin(printToken(n.secretToken().Token)))
 		return nil, []string{"plugin", bootstrapName}
@@ -49,6 +58,10 @@ var fates = map[string]fated{
 	"systemd-both": func(n *node) (gone, stay []string) {
 		tokenFileAt("token", "")(n)
 		return nil, n.asSystemdCredentials("token", bootstrapName)
+	},
+	"systemd-discovery-token": func(n *node) (gone, stay []string) {
+		n.discoveryToken(n.secretToken().Token)
+		return nil, append(n.asSystemdCredentials(tokenName), discoveryName)
 	},
 	"systemd-credential": func(n *node) (gone, stay []string) {
 		n.bootstrap(n.secretToken())
@@ -86,6 +99,11 @@ var fates = map[string]fated{
 		n.linkTo("elsewhere/node-7.kubeconfig", bootstrapName)
 		return nil, []string{bootstrapName, "elsewhere/node-7.kubeconfig"}
 	},
+	"discovery-token-linked-away": func(n *node) (gone, stay []string) {
+		n.discoveryToken(n.secretToken().Token)
+		n.linkTo("elsewhere/real-token", tokenName)
+		return nil, []string{tokenName, "elsewhere/real-token", discoveryName}
+	},
 	"second-name": func(n *node) (gone, stay []string) {
 		n.bootstrap(n.secretToken())
 		must(n.t, os.Link(n.bootstrapFile(), n.path("second")))
@@ -118,6 +136,27 @@ var fates = map[string]fated{
 		n.giveAway(n.path("token"), 12345)
 		return nil, []string{bootstrapName, "token"}
 	},
+	"discovery-token-of-another-user": func(n *node) (gone, stay []string) {
+		n.discoveryToken(n.secretToken().Token)
+		n.giveAway(n.path(tokenName), 12345)
+		return nil, []string{tokenName, discoveryName}
+	},
+}
+
+// A discovery token and the file that says where its cluster is, in the node's folder.
+const (
+	tokenName     = "discovery.token"
+	discoveryName = "cluster.kubeconfig"
+)
+
+// discoveryToken has text in the file of the discovery token, and the control plane in the discovery file.
+func (n *node) discoveryToken(text string) {
+	n.t.Helper()
+	cluster, err := n.cp.Kubeconfig("", clientcmdapi.AuthInfo{})
+	must(n.t, err)
+	n.write(n.path(discoveryName), cluster, 0o644)
+	n.write(n.path(tokenName), []byte(text), 0o600)
+	n.flags = append(n.flags, "--discovery-token-file="+n.path(tokenName), "--discovery-file="+n.path(discoveryName))
 }
 
 // tokenFileAt has a good token in this file, which is to go or else to stay.

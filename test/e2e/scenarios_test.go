@@ -13,7 +13,7 @@ type proof func(*testing.T, scenarios.Scenario)
 func proofs(t *testing.T) map[string]proof {
 	all := map[string]proof{}
 	for _, group := range []map[string]proof{
-		approvalProofs, restartProofs, answerProofs, troubleProofs, redirectProofs, kubeconfigProofs, settingsProofs, diskProofs, keepingProofs,
+		approvalProofs, restartProofs, answerProofs, troubleProofs, redirectProofs, kubeconfigProofs, settingsProofs, diskProofs, keepingProofs, discoveryProofs,
 	} {
 		for name, p := range group {
 			if all[name] != nil {

@@ -88,7 +88,7 @@ var troubles = []trouble{
 	{name: "a file system that is read-only", script: "mount --bind /etc/kubernetes /etc/kubernetes && mount -o remount,ro,bind /etc/kubernetes", check: "storage", verdict: "broken", mention: "read-only"},
 	{name: "the agent is stopped", script: "systemctl stop bootstrap-agent", check: "agent-service", verdict: "attention", mention: "nothing is rotated"},
 	{name: "the agent is masked", script: "systemctl mask --now bootstrap-agent", check: "agent-service", verdict: "broken", mention: "is masked"},
-	{name: "a CA was written since the kubelet's start", script: "sleep 2; touch " + certDir + "/kubelet-client-ca.crt", check: "kubelet-restart", verdict: "attention", mention: "CA file"},
+	{name: "a CA was written since the kubelet's start", script: "sleep 2; touch " + certDir + "/kubelet-client-ca.crt", check: "kubelet-restart", verdict: "unknown", mention: "CA file"},
 	{
 		name: "the kubelet rotates too", script: "sed -i '$ a rotateCertificates: true' /var/lib/kubelet/config.yaml && systemctl restart kubelet", check: "kubelet-settings", verdict: "attention", mention: "and so does the agent",
 		byHand: "sed -i '$ d' /var/lib/kubelet/config.yaml && systemctl restart kubelet", remedy: "--rotate-certificates=false",
@@ -133,8 +133,10 @@ func (n *node) mended(trouble trouble, was finding) {
 	n.t.Helper()
 	var worse []finding
 	within(n.t, time.Minute, trouble.name+" is mended by: "+was.Command, func() bool {
-		worse = n.doctor("--offline").worse()
-		return len(worse) == 0
+		d := n.doctor("--offline")
+		worse = d.worse()
+		_, still := d.find(was.Check, was.Text)
+		return len(worse) == 0 && !still
 	})
 }
 
