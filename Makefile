@@ -40,11 +40,11 @@ build: need-go ## bin/bootstrap-agent, static
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(version)" -o bin/bootstrap-agent ./cmd/bootstrap-agent
 
 .PHONY: test
-test: need-go need-git need-cc need-strace need-machine control-plane $(cp_dir)/kubelet $(node_root) $(package_tools) $(prometheus) bin/tools/promql build ## every test, with the race detector, against a real control plane
+test: need-go need-git need-cc need-strace need-openssl need-machine control-plane $(cp_dir)/kubelet $(node_root) $(package_tools) $(prometheus) bin/tools/promql build ## every test, with the race detector, against a real control plane
 	hack/test.sh
 
 .PHONY: soak
-soak: need-go need-git need-cc need-strace need-machine control-plane $(cp_dir)/kubelet $(node_root) $(package_tools) $(prometheus) bin/tools/promql ## the tests with nothing left out: every generated state, waits above a minute (more than an hour)
+soak: need-go need-git need-cc need-strace need-openssl need-machine control-plane $(cp_dir)/kubelet $(node_root) $(package_tools) $(prometheus) bin/tools/promql ## the tests with nothing left out: every generated state, waits above a minute (more than an hour)
 	SOAK=1 CGO_ENABLED=1 go test -race -timeout 3h -p 1 -count=1 ./internal/... ./test/packages ./test/alerts ./test/e2e/...
 
 .PHONY: fuzz
@@ -119,6 +119,6 @@ bin/tools/golangci-lint: tools/go.mod tools/go.sum
 	@echo "building golangci-lint from tools/go.mod: about two minutes, once"
 	@go -C tools build -o ../bin/tools/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
-.PHONY: need-go need-git need-cc need-strace need-machine need-assets
-need-go need-git need-cc need-strace need-machine need-assets: need-%:
+.PHONY: need-go need-git need-cc need-strace need-openssl need-machine need-assets
+need-go need-git need-cc need-strace need-openssl need-machine need-assets: need-%:
 	@hack/need.sh $*

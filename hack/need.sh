@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# need.sh THING says plainly what this machine lacks, and exits 1. THING is go, git, cc, strace, machine or assets.
+# need.sh THING says plainly what this machine lacks, and exits 1. THING is go, git, cc, strace, openssl, machine or assets.
 set -euo pipefail
 
 missing() { printf 'missing: %s\n' "$@" >&2; exit 1; }
@@ -36,6 +36,13 @@ need_strace() {
   command -v strace >/dev/null && return
   install "no strace, which a test compares the agent with" strace
   command -v strace >/dev/null || missing "strace (Debian: apt-get install strace; Fedora: dnf install strace)"
+}
+
+# The guide to joining has commands with openssl, and a test runs the guide.
+need_openssl() {
+  command -v openssl >/dev/null && return
+  install "no openssl, which commands of the guide to joining use" openssl
+  command -v openssl >/dev/null || missing "openssl (Debian: apt-get install openssl; Fedora: dnf install openssl)"
 }
 
 # Tests boot real systemd in a container of its own.
