@@ -88,27 +88,12 @@ func (a Asker) at(ctx context.Context, server string, wish Wish) (Found, *Error)
 }
 
 func (a Asker) readUnverified(ctx context.Context, server string) (apiserver.ClusterInfo, error) {
-	client, err := apiserver.NewUnverified(server, a.UserAgent, a.Clock)
-	if err != nil {
-		return apiserver.ClusterInfo{}, err
-	}
-	defer client.Close()
-	if a.Count != nil {
-		client.Count(a.Count)
-	}
-	return client.ClusterInfo(ctx)
+	return a.readUnverifiedAt(ctx, apiserver.Endpoint{Server: server})
 }
 
 func (a Asker) readVerified(ctx context.Context, endpoint apiserver.Endpoint) (apiserver.ClusterInfo, error) {
-	client, err := apiserver.New(endpoint, apiserver.Credential{}, a.UserAgent, a.Clock)
-	if err != nil {
-		return apiserver.ClusterInfo{}, err
-	}
-	defer client.Close()
-	if a.Count != nil {
-		client.Count(a.Count)
-	}
-	return client.ClusterInfo(ctx)
+	info, _, err := a.readAt(ctx, endpoint)
+	return info, err
 }
 
 // signed says whether the token has signed what a server says.
