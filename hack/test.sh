@@ -27,9 +27,9 @@ set -m
 units=$!
 set +m
 
-# most of an end-to-end test is waiting: four at a time keep two cores busy, and more make those late that measure time
+# most of an end-to-end test is waiting: five at a time keep two cores busy, and more make those late that measure time
 failed=0
-go list ./test/... | grep -E -v "$beside" | xargs --no-run-if-empty go test -race -timeout 20m -p 1 -parallel 4 -count=1 -v || failed=$?
+go list ./test/... | grep -E -v "$beside" | xargs --no-run-if-empty go test -race -timeout 20m -p 1 -parallel 5 -count=1 -v || failed=$?
 
 echo "the tests that need nothing, run beside those above:"
 wait "$units" || failed=$?

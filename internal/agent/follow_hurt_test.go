@@ -115,6 +115,9 @@ func TestAKubeletBefore136NeedsARestartForAFollowedCA(t *testing.T) {
 	}
 	f.writes(bundleOf("old, new"))
 	f.look(time.Minute)
+	for _, path := range []string{f.dir.ServerCA(), f.dir.ClientCA()} { // written now, by the clock that the agent goes by
+		must(t, os.Chtimes(path, f.clock.Now(), f.clock.Now()))
+	}
 	for version, needs := range map[string]bool{"v1.35.4": true, "v1.36.0": false} {
 		f.agent.foundVersion(kubelet.Process, version, nil)
 		if got := needed(); got[status.CAChanged] != needs || got[status.ServerChanged] {

@@ -22,6 +22,7 @@ var waits = map[Failure]struct {
 	Deleted:      {false, seconds(60, 60, 60), seconds(60, 120, 240), time.Hour},
 	Unproved:     {false, seconds(30, 30, 30), seconds(30, 60, 120), 5 * time.Minute},
 	NotInWindow:  {false, seconds(30, 30, 30), seconds(30, 30, 30), 30 * time.Second},
+	Taken:        {false, seconds(30, 30, 30, 30, 30), seconds(30, 60, 120, 240, 300), 5 * time.Minute},
 	LocalTrouble: {false, seconds(1, 1, 1), seconds(1, 2, 4), time.Minute},
 }
 

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -63,9 +64,10 @@ func (n *discoverer) awaitDiscovered() {
 	n.csr(csr.Client)
 }
 
-// pins has the agent look for CAs with these hashes.
+// pins has the agent look for CAs with these hashes, and no others.
 func (n *discoverer) pins(hashes ...string) {
-	n.flags = append(n.flags, "--discovery-ca-cert-hash="+strings.Join(hashes, ",")) // the last one counts
+	const flag = "--discovery-ca-cert-hash="
+	n.flags = append(slices.DeleteFunc(n.flags, func(given string) bool { return strings.HasPrefix(given, flag) }), flag+strings.Join(hashes, ","))
 }
 
 // newToken makes a token, and waits until cluster-info is signed with it.

@@ -106,6 +106,8 @@ func (l *liar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		l.get(w, strings.TrimPrefix(r.URL.Path, csrPath+"/"))
 	case r.URL.Path == reviewPath:
 		l.whoAmI(w, r)
+	case strings.HasPrefix(r.URL.Path, "/api/v1/nodes/"): // there is no other machine of the name
+		answerStatus(w, http.StatusNotFound, "NotFound")
 	case r.URL.Path == "/version": // which the doctor asks for
 		answerJSON(w, http.StatusOK, map[string]string{"major": "1", "minor": "36", "gitVersion": "v1.36.3"})
 	default:
