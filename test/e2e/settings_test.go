@@ -180,6 +180,8 @@ func (n *node) becomeNobody() {
 	must(n.t, os.Mkdir(n.dir, 0o755))
 	program, err := os.ReadFile(agentProgram)
 	must(n.t, err)
+	syscall.ForkLock.RLock() // a child that is started now would have it open for writing, until it is another program: "text file busy"
+	defer syscall.ForkLock.RUnlock()
 	must(n.t, os.WriteFile(n.program, program, 0o755))
 }
 
