@@ -6,11 +6,14 @@
 package join
 
 import (
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/json"
+	"math/big"
+	"strings"
 	"time"
 
-	bootstraputil "k8s.io/cluster-bootstrap/token/util"
+	bootstrapapi "k8s.io/cluster-bootstrap/token/api"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/config"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/discovery"
@@ -46,15 +49,30 @@ type Cluster struct {
 
 // NewToken returns a token that nobody has had before: 6 and 16 characters of a-z and 0-9, from crypto/rand.
 func NewToken() (discovery.Token, error) {
-	text, err := bootstraputil.GenerateBootstrapToken()
+	id, err := random(bootstrapapi.BootstrapTokenIDBytes)
 	if err != nil {
 		return discovery.Token{}, err
 	}
-	return discovery.ParseToken(text)
+	secret, err := random(bootstrapapi.BootstrapTokenSecretBytes)
+	return discovery.Token{ID: id, Secret: secret}, err
+}
+
+// random is n characters, each as likely as the others.
+func random(n int) (string, error) {
+	const alphabet = "abcdefghijklmnopqrstuvwxyz0123456789"
+	var b strings.Builder
+	for range n {
+		i, err := rand.Int(rand.Reader, big.NewInt(int64(len(alphabet))))
+		if err != nil {
+			return "", err
+		}
+		b.WriteByte(alphabet[i.Int64()])
+	}
+	return b.String(), nil
 }
 
 // text is the whole token, the secret.
-func text(t discovery.Token) string { return bootstraputil.TokenFromIDAndSecret(t.ID, t.Secret) }
+func text(t discovery.Token) string { return t.ID + "." + t.Secret }
 
 // quoted is a string in YAML that is nothing else, whatever it looks like: a token may look like a number. JSON is YAML.
 func quoted(s string) string {

@@ -6,12 +6,11 @@ import (
 	"time"
 
 	bootstrapapi "k8s.io/cluster-bootstrap/token/api"
-	bootstraputil "k8s.io/cluster-bootstrap/token/util"
 )
 
 // Secret is the manifest that makes the token one of the cluster's, for kubectl apply. It may authenticate, and sign cluster-info.
 func (i Invitation) Secret() string {
-	until, name := i.Until.UTC().Format(time.RFC3339), bootstraputil.BootstrapTokenSecretName(i.Token.ID)
+	until, name := i.Until.UTC().Format(time.RFC3339), bootstrapapi.BootstrapTokenSecretPrefix+i.Token.ID
 	var b strings.Builder
 	fmt.Fprintf(&b, `# Bootstrap token %s: nodes may join with it until %s. To end it before that, e.g. when they have joined:
 # kubectl -n kube-system delete secret %s

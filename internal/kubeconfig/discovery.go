@@ -8,7 +8,6 @@ import (
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
-	bootstraputil "k8s.io/cluster-bootstrap/token/util"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
 )
@@ -26,7 +25,7 @@ func (r *Reader) LoadToken(path string) (*Bootstrap, error) {
 		return nil, fmt.Errorf("discovery token %s is empty; is it still being written?", path)
 	}
 	token := string(bytes.TrimSpace(file.Data))
-	if !bootstraputil.IsValidBootstrapToken(token) {
+	if _, _, ok := apiserver.CutBootstrapToken(token); !ok {
 		return nil, fmt.Errorf("discovery token %s is malformed: the file must hold a bootstrap token and nothing else, 6 characters, a dot, 16 characters, of a-z and 0-9", path)
 	}
 	return &Bootstrap{
