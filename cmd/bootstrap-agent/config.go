@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -93,7 +92,7 @@ func checkDiscovery(out io.Writer, cfg config.Config, missing error) error {
 	if cfg.DiscoveryFile != "" {
 		endpoint, err := kubeconfig.LoadDiscovery(cfg.DiscoveryFile)
 		if err == nil {
-			endpoint, err = discovery.FromFile(endpoint, cfg.DiscoveryFile, cfg.DiscoveryCACertHashes, time.Now())
+			endpoint, err = discovery.FromFile(endpoint, cfg.DiscoveryFile, cfg.DiscoveryCACertHashes, now())
 		}
 		if err != nil {
 			return usage(err)

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -87,15 +86,14 @@ func (a *Agent) discover(ctx context.Context, o status.Observed) {
 	if token == nil || m.running || o.Now.Before(m.retryAt) {
 		return
 	}
-	parsed, err := discovery.ParseToken(token.Credential.Token)
-	pins, pinsErr := discovery.ParsePins(a.cfg.DiscoveryCACertHashes)
-	if err = errors.Join(err, pinsErr); err != nil { // both were checked when they were read
+	wish, err := discovery.NewWish(a.cfg.Servers(), token.Credential.Token, a.cfg.DiscoveryCACertHashes)
+	if err != nil { // all was checked when it was read
 		a.notDiscovered(&discovery.Error{Reason: "configuration", Err: err})
 		return
 	}
 	a.narrow(token)
 	asker := discovery.Asker{UserAgent: a.UserAgent, Clock: a.Clock, Count: a.Metrics.Called}
-	wish, fingerprint := discovery.Wish{Servers: a.cfg.Servers(), Token: parsed, Pins: pins}, token.Fingerprint()
+	fingerprint := token.Fingerprint()
 	a.task(ctx, &m.memory, func(ctx context.Context) func() {
 		found, err := asker.Discover(ctx, wish)
 		return func() {
@@ -141,10 +139,7 @@ func (a *Agent) noteDiscovered(fingerprint string, found discovery.Found) {
 // notDiscovered plans the next attempt and says so.
 func (a *Agent) notDiscovered(err error) {
 	m := &a.discovery
-	var e *discovery.Error
-	if !errors.As(err, &e) {
-		e = &discovery.Error{Reason: discovery.Reason(apiserver.ReasonOf(err)), Err: err}
-	}
+	e := discovery.ErrorOf(err)
 	a.countDiscovery(e)
 	text := csr.Plain(e.Error()) // whoever answers has a say in it
 	trouble := string(e.Reason) + ": " + text

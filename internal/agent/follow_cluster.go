@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -49,10 +48,7 @@ func (a *Agent) heardCA(asked apiserver.Endpoint, merged discovery.Merged, err e
 		return // the world has moved on, and is looked at again
 	}
 	if err != nil {
-		var e *discovery.Error
-		if !errors.As(err, &e) {
-			e = &discovery.Error{Reason: discovery.Reason(apiserver.ReasonOf(err)), Err: err}
-		}
+		e := discovery.ErrorOf(err)
 		a.notFollowed(string(e.Reason), followFailure(e.Reason), e, e.Remedy)
 		return
 	}

@@ -4,13 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/discovery"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/rotate"
@@ -60,7 +59,7 @@ func (a *Agent) followFile(ctx context.Context, o status.Observed) {
 	if !settled || m.running || o.Now.Before(m.retryAt) {
 		return
 	}
-	bundle, err := parseCAFile(a.cfg.CAFile, file.Data, err)
+	bundle, err := parseCAFile(a.cfg.CAFile, file.Data, err, o.Now)
 	switch {
 	case err != nil:
 		a.notFollowed(fileReason, rotate.Forbidden, err, "nothing changes before the file is mended")
@@ -71,27 +70,12 @@ func (a *Agent) followFile(ctx context.Context, o status.Observed) {
 	}
 }
 
-// parseCAFile returns the certificates of a CA file, or says what is wrong with it; err is that of reading it. What is between the
-// certificates does not matter.
-func parseCAFile(path string, data []byte, err error) ([]*x509.Certificate, error) {
+// parseCAFile is [certdir.Authorities] of what was read; err is that of reading it.
+func parseCAFile(path string, data []byte, err error, now time.Time) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the CA file cannot be read: %w", durable.WithRemedy(err))
 	}
-	begun, blocks := bytes.Count(data, []byte("-----BEGIN ")), 0
-	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-		blocks++
-		if strings.Contains(block.Type, "PRIVATE KEY") {
-			return nil, fmt.Errorf("%s holds a private key, which does not belong on a node; nothing of the file is used", path)
-		}
-	}
-	if blocks != begun {
-		return nil, fmt.Errorf("%s is not complete: of %d PEM blocks that begin in it %d can be read", path, begun, blocks)
-	}
-	bundle, err := discovery.ParseBundle(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s cannot be used: %w", path, err)
-	}
-	return bundle, nil
+	return certdir.Authorities(path, data, now)
 }
 
 // proveCA asks, under the new bundle and nothing else, at the servers that agent and kubelet use, who we are.
@@ -190,7 +174,7 @@ func (a *Agent) followClientCAFile(o status.Observed) (changed bool) {
 	if err == nil && bytes.Equal(file.Data, o.ClientCA) || !settled || o.Now.Before(m.retryAt) && m.failure == rotate.LocalTrouble {
 		return false
 	}
-	if _, err := parseCAFile(path, file.Data, err); err != nil {
+	if _, err := parseCAFile(path, file.Data, err, o.Now); err != nil {
 		a.sayOnce("--kubelet-client-ca-file", fileReason, err)
 		return false
 	}

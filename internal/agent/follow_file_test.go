@@ -65,7 +65,6 @@ func TestACAFileThatTheAPIServerDoesNotProveChangesNothing(t *testing.T) {
 	}{
 		"another CA's": {"rogue", func(*caServer) {}, "ca unproved"},
 		"the new one alone, before the API server":     {"new", func(*caServer) {}, "ca unproved"},
-		"a CA that has expired":                        {"expired", func(*caServer) {}, "ca unproved"},
 		"the API server takes the node for another":    {"old, new", func(s *caServer) { s.user = otherUser }, "ca unproved"},
 		"the API server does not know the node":        {"old, new", func(s *caServer) { s.answers = http.StatusUnauthorized }, "ca unproved"},
 		"the API server is not there":                  {"old, new", func(s *caServer) { s.down = true }, "ca unreachable"},
@@ -103,13 +102,14 @@ func TestACAFileThatCannotBeUsedChangesNothingAndIsSaid(t *testing.T) {
 		says   string
 	}{
 		"it is gone":                    {os.Remove, "no such file"},
-		"it is empty":                   {holds(nil), "no certificate"},
-		"it is none":                    {holds([]byte("the CA\n")), "no certificate"},
-		"half of it":                    {holds(both[:len(both)-40]), "not complete: of 2 PEM blocks that begin in it 1 can be read"},
+		"it is empty":                   {holds(nil), "is empty"},
+		"it is none":                    {holds([]byte("the CA\n")), "holds no PEM certificate"},
+		"half of it":                    {holds(both[:len(both)-40]), "is not complete: 2 PEM blocks begin in it, and 1 can be read"},
 		"half of one":                   {holds(both[:100]), "not complete"},
 		"with the CA's key":             {holds(append(bytes.Clone(both), key...)), "holds a private key"},
 		"with something else":           {holds(append(bytes.Clone(both), pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: []byte("x")})...)), "something else than certificates"},
 		"a certificate that is damaged": {holds(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("damaged")})), "cannot be read"},
+		"a CA that has expired":         {holds(bundleOf("expired")), "holds only certificates that have expired"},
 		"everybody may write it":        {func(path string) error { return os.Chmod(path, 0o666) }, "writable by others"},
 		"it is somebody else's":         {func(path string) error { return os.Chown(path, 1000, 1000) }, "not to be trusted"},
 		"it is a folder":                {func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) }, "not a regular file"},
@@ -214,7 +214,7 @@ func TestTheFileOfTheKubeletsCallersIsFollowedOnItsOwn(t *testing.T) {
 		f.look(8 * time.Minute)
 	}
 	expect("old, new", "other, new")
-	f.expectSaid("callers.crt cannot be used: the bundle holds no certificate")
+	f.expectSaid("callers.crt is empty")
 	if f.heard.of["ca file"] != 2 || strings.Count(f.log.String(), "nothing is changed") != 1 {
 		t.Errorf("counted: %v, said:\n%s", f.heard.of, f.log.String())
 	}

@@ -22,7 +22,7 @@ func FuzzCAFile(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		bundle, err := parseCAFile("/ca.crt", data, nil)
+		bundle, err := parseCAFile("/ca.crt", data, nil, began)
 		if err != nil {
 			if bundle != nil {
 				t.Error("certificates of a file that cannot be used")
@@ -33,7 +33,7 @@ func FuzzCAFile(f *testing.F) {
 			t.Errorf("%d certificates of\n%s", len(bundle), data)
 		}
 		written := discovery.EncodeBundle(bundle)
-		again, err := parseCAFile("/ca.crt", written, nil)
+		again, err := parseCAFile("/ca.crt", written, nil, began)
 		if err != nil || !discovery.SameBundle(bundle, again) || !discovery.SameBundle(bundle, discovery.InUse(written)) {
 			t.Errorf("what is written is not what was read (%v):\n%s", err, written)
 		}

@@ -53,10 +53,10 @@ func client(o status.Observed, cfg config.Config) Missing {
 	case c.Unread != nil:
 		return unread(c.Unread)
 	case o.ForOtherNode():
-		return Missing{Why: fmt.Sprintf("the identity is %s, and this machine is called %s now; name it back, or put a bootstrap kubeconfig at %s to join under the new name",
-			c.Pair.Leaf.Subject.CommonName, o.Node, cfg.BootstrapKubeconfig), MustAct: !hasCredential(o)}
+		return Missing{Why: fmt.Sprintf("the identity is %s, and this machine is called %s now; name it back, or put %s to join under the new name",
+			c.Pair.Leaf.Subject.CommonName, o.Node, status.Credentials(cfg, "")), MustAct: !hasCredential(o)}
 	case c.Usable(o.Now):
-		return Missing{Why: fmt.Sprintf("%v; put a bootstrap kubeconfig for the cluster at %s, which brings server and CA back", o.KubeletErr, cfg.BootstrapKubeconfig), MustAct: !hasCredential(o)}
+		return Missing{Why: fmt.Sprintf("%v; put %s, which brings server and CA back", o.KubeletErr, status.Credentials(cfg, " for the cluster")), MustAct: !hasCredential(o)}
 	case c.Pending != nil:
 		m := request(c.Pending)
 		if len(c.Pending.CertificatePEM) == 0 && !hasCredential(o) && !o.ForOtherNode() && c.Pair == nil {
@@ -79,11 +79,7 @@ func hasCredential(o status.Observed) bool { return o.Bootstrap != nil || o.Undi
 // credential says why there is none.
 func credential(o status.Observed, cfg config.Config) string {
 	if o.NoCredential() {
-		token := ""
-		if cfg.DiscoveryTokenFile != "" && cfg.Discovers() {
-			token = ", or a bootstrap token at " + cfg.DiscoveryTokenFile
-		}
-		return fmt.Sprintf("%v; put a bootstrap kubeconfig at %s%s", o.BootstrapErr, cfg.BootstrapKubeconfig, token)
+		return fmt.Sprintf("%v; put %s", o.BootstrapErr, status.Credentials(cfg, ""))
 	}
 	return o.BootstrapErr.Error()
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/durable"
@@ -14,17 +15,27 @@ import (
 // longestBundle is how long a file with CAs may be, in bytes: the bundle of all public ones has a quarter of that.
 const longestBundle = 1 << 20
 
-// ReadAuthorities reads a file of root's own that says whom to trust, and returns its CAs and their PEM as it stands there. One that is empty,
-// is not whole, holds something else (a private key) or nothing that is still valid, is an error, as is one that somebody else may change.
-func ReadAuthorities(path string, now time.Time) (cas []*x509.Certificate, bundle []byte, err error) {
+// mostAuthorities is how many CAs a file may hold; each is compared with the others.
+const mostAuthorities = 64
+
+// ReadAuthorities reads a file of root's own that says whom to trust, and returns its CAs. One that somebody else may change is an error, as
+// is what [Authorities] refuses.
+func ReadAuthorities(path string, now time.Time) ([]*x509.Certificate, error) {
 	file, err := durable.ReadTrusted(path, longestBundle)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if cas, err = authorities(file.Data, now); err != nil {
-		return nil, nil, fmt.Errorf("%s %w", path, err)
+	return Authorities(path, file.Data, now)
+}
+
+// Authorities returns the CAs in data, which was read at path: PEM, whatever stands between. What is empty, is not whole, holds something
+// else (a private key), too much, or nothing that is still valid, is an error that names the path and quotes nothing.
+func Authorities(path string, data []byte, now time.Time) ([]*x509.Certificate, error) {
+	cas, err := authorities(data, now)
+	if err != nil {
+		return nil, fmt.Errorf("%s %w", path, err)
 	}
-	return cas, file.Data, nil
+	return cas, nil
 }
 
 func authorities(bundle []byte, now time.Time) (cas []*x509.Certificate, err error) {
@@ -33,8 +44,13 @@ func authorities(bundle []byte, now time.Time) (cas []*x509.Certificate, err err
 	}
 	begun, live := bytes.Count(bundle, []byte("-----BEGIN ")), false
 	for block, rest := pem.Decode(bundle); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != "CERTIFICATE" {
-			return nil, fmt.Errorf("holds a %s, and must hold certificates of CAs only", block.Type)
+		switch {
+		case strings.Contains(block.Type, "PRIVATE KEY"):
+			return nil, errors.New("holds a private key, which does not belong on a node; put the certificates of the CAs there alone")
+		case block.Type != "CERTIFICATE":
+			return nil, errors.New("holds something else than certificates")
+		case len(cas) == mostAuthorities:
+			return nil, fmt.Errorf("holds more than %d certificates", mostAuthorities)
 		}
 		ca, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {

@@ -1,10 +1,11 @@
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -68,7 +69,7 @@ func apiServers(texts []string) error {
 	return nil
 }
 
-// apiServer makes a URL of host, host:port, or such a URL.
+// apiServer makes a URL of host, host:port, or an https URL, whose own port is the one of https.
 func apiServer(text string) (string, error) {
 	switch {
 	case strings.Contains(text, "@"): // which may be a password, and is not quoted
@@ -76,10 +77,14 @@ func apiServer(text string) (string, error) {
 	case strings.HasPrefix(text, "http://"):
 		return "", errors.New("is plain http; cluster-info is read over https only")
 	}
-	address := strings.TrimSuffix(strings.TrimPrefix(text, "https://"), "/")
+	without, isURL := strings.CutPrefix(text, "https://")
+	address := strings.TrimSuffix(without, "/")
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		host, port = strings.TrimSuffix(strings.TrimPrefix(address, "["), "]"), defaultAPIServerPort
+		if isURL {
+			port = "443"
+		}
 	}
 	number, err := strconv.ParseUint(port, 10, 16)
 	switch {
@@ -91,12 +96,11 @@ func apiServer(text string) (string, error) {
 	return "https://" + net.JoinHostPort(host, port), nil
 }
 
-// caCertHash is SHA-256 of the SubjectPublicKeyInfo, as kubeadm prints it.
-var caCertHash = regexp.MustCompile(`^sha256:[0-9a-fA-F]{64}$`)
-
+// hashes are SHA-256 of the SubjectPublicKeyInfo, as kubeadm prints them.
 func hashes(texts []string) error {
 	for _, text := range texts {
-		if !caCertHash.MatchString(text) {
+		digits, is := strings.CutPrefix(text, "sha256:")
+		if sum, err := hex.DecodeString(digits); !is || err != nil || len(sum) != sha256.Size {
 			return fmt.Errorf("%q is not sha256: and 64 hexadecimal digits", text)
 		}
 	}

@@ -105,7 +105,7 @@ func TestServersAreTriedInTheirOrderAsURLs(t *testing.T) {
 	}
 	want := []string{
 		"https://b.example.com:6443", "https://a:443", "https://192.0.2.1:6443", "https://[2001:db8::1]:6443", "https://[2001:db8::2]:6443", "https://[2001:db8::3]:8443",
-		"https://c:6443", "https://C:1",
+		"https://c:443", "https://C:1",
 	}
 	if servers := got.Servers(); !slices.Equal(servers, want) {
 		t.Errorf("%q, expected %q", servers, want)

@@ -9,10 +9,8 @@ package discovery
 
 import (
 	"context"
-	"crypto/hmac"
 	"errors"
 
-	"k8s.io/cluster-bootstrap/token/jws"
 	"k8s.io/utils/clock"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
@@ -25,6 +23,13 @@ type Wish struct {
 	Token   Token
 	// Pins are what the cluster's CA is known by; at least one.
 	Pins Pins
+}
+
+// NewWish reads what settings say: tokens and hashes as people write them. The error quotes no token.
+func NewWish(servers []string, token string, hashes []string) (Wish, error) {
+	parsed, err := ParseToken(token)
+	pins, pinsErr := ParsePins(hashes)
+	return Wish{Servers: servers, Token: parsed, Pins: pins}, errors.Join(err, pinsErr)
 }
 
 // Found is a cluster.
@@ -98,12 +103,10 @@ func (a Asker) readVerified(ctx context.Context, endpoint apiserver.Endpoint) (a
 
 // signed says whether the token has signed what a server says.
 func (w Wish) signed(server string, info apiserver.ClusterInfo) *Error {
-	signature, is := info.Signatures[w.Token.ID]
-	if !is {
+	switch known, right := w.Token.Signed(info); {
+	case !known:
 		return notSigned(server, w.Token.ID, len(info.Signatures))
-	}
-	right, err := jws.ComputeDetachedSignature(info.Kubeconfig, w.Token.ID, w.Token.Secret)
-	if err != nil || !hmac.Equal([]byte(signature), []byte(right)) {
+	case !right:
 		return badSignature(server, w.Token.ID)
 	}
 	return nil

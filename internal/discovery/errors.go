@@ -48,6 +48,15 @@ func (e *Error) Error() string {
 // Unwrap returns the reason in full.
 func (e *Error) Unwrap() error { return e.Err }
 
+// ErrorOf is err as an [*Error]: what [Asker] returns is one already.
+func ErrorOf(err error) *Error {
+	var e *Error
+	if !errors.As(err, &e) {
+		e = &Error{Reason: Reason(apiserver.ReasonOf(err)), Err: err}
+	}
+	return e
+}
+
 // and returns the more telling one of two errors: what a server says is more than that it does not answer. Both texts are kept.
 func (e *Error) and(other *Error) *Error {
 	if e == nil {

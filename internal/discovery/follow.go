@@ -1,7 +1,6 @@
 package discovery
 
 import (
-	"bytes"
 	"crypto/x509"
 	"encoding/pem"
 	"slices"
@@ -73,11 +72,9 @@ func signedByOne(certificate *x509.Certificate, trusted []*x509.Certificate) boo
 // isFirst says whether a certificate that no trusted key has signed, as a pinned one may be whose issuer is not known, is all there is of
 // its key.
 func isFirst(certificate *x509.Certificate, bundle, kept, anchors []*x509.Certificate) bool {
-	sameKey := func(c *x509.Certificate) bool {
-		return bytes.Equal(c.RawSubjectPublicKeyInfo, certificate.RawSubjectPublicKeyInfo)
-	}
-	return !slices.ContainsFunc(bundle, sameKey) && !slices.ContainsFunc(kept, func(c *x509.Certificate) bool {
-		return sameKey(c) && signedByOne(c, slices.Concat(anchors, kept))
+	same := func(c *x509.Certificate) bool { return sameKey(c, certificate) }
+	return !slices.ContainsFunc(bundle, same) && !slices.ContainsFunc(kept, func(c *x509.Certificate) bool {
+		return same(c) && signedByOne(c, slices.Concat(anchors, kept))
 	})
 }
 

@@ -2,11 +2,10 @@ package doctor
 
 import (
 	"context"
-	"crypto/x509"
 	"fmt"
-	"slices"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/discovery"
 )
 
 // caFollowing looks at what the CA of the API server follows, where it does.
@@ -18,7 +17,7 @@ func caFollowing(_ context.Context, p *Patient) []Result {
 	case path == "":
 		return nil
 	}
-	cas, _, err := certdir.ReadAuthorities(path, p.Observed.Now)
+	cas, err := certdir.ReadAuthorities(path, p.Observed.Now)
 	switch {
 	case certdir.Unread(err):
 		return one(p.unread(problem(err), "find out what keeps root from reading it (owner, mode, SELinux, AppArmor, the disk)"))
@@ -28,17 +27,9 @@ func caFollowing(_ context.Context, p *Patient) []Result {
 	}
 	again := func() (remedy, command string) { return "put the cluster's CA there", "" }
 	found := one(p.bundle(path, cas, again))
-	if inUse := parse(p.Observed.ServerCA); inUse != nil && !sameCertificates(cas, inUse) {
+	if inUse := parse(p.Observed.ServerCA); inUse != nil && !discovery.SameBundle(cas, inUse) {
 		found = append(found, attention("%s is not yet what is in use (%s): the agent takes it over as soon as the API server has answered this node under it", path, certdir.Dir{Path: p.Config.CertDir}.ServerCA()).
 			with("what keeps it from that", agentLog))
 	}
 	return found
-}
-
-// sameCertificates says whether two bundles hold the same, in whatever order.
-func sameCertificates(a, b []*x509.Certificate) bool {
-	within := func(a, b []*x509.Certificate) bool {
-		return !slices.ContainsFunc(a, func(c *x509.Certificate) bool { return !slices.ContainsFunc(b, c.Equal) })
-	}
-	return within(a, b) && within(b, a)
 }

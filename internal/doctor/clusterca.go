@@ -3,7 +3,6 @@ package doctor
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
 
 	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
@@ -40,10 +39,7 @@ func checkClusterCA(ctx context.Context, p *Patient) []Result {
 
 // noClusterCA is what it means that the cluster does not say, or cannot be believed.
 func (p *Patient) noClusterCA(w *way, err error) []Result {
-	var e *discovery.Error
-	if !errors.As(err, &e) {
-		e = &discovery.Error{Reason: discovery.Reason(apiserver.ReasonOf(err)), Err: err}
-	}
+	e := discovery.ErrorOf(err)
 	switch apiserver.Reason(e.Reason) {
 	case apiserver.Reason(discovery.Untrusted):
 		return one(say(w.site.atMost(Broken), "%s", inFull(e)).with(e.Remedy, ""))

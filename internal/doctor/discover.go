@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -33,7 +32,7 @@ func checkDiscovery(ctx context.Context, p *Patient) []Result {
 	case p.Observed.HasIdentity() && kubeconfig.IsSystemdCredential(token.Path, p.Config.CredentialsDirectory):
 		return nil // nor does the agent
 	}
-	wish, err := p.wish(token)
+	wish, err := discovery.NewWish(p.Config.Servers(), token.Credential.Token, p.Config.DiscoveryCACertHashes)
 	if err != nil {
 		return one(unknown("%v", err).with("mend the settings (bootstrap-agent config check)", ""))
 	}
@@ -60,20 +59,11 @@ func (p *Patient) leadTo(b *kubeconfig.Bootstrap, file string) {
 	p.network.leads = file
 }
 
-func (p *Patient) wish(token *kubeconfig.Bootstrap) (discovery.Wish, error) {
-	parsed, err := discovery.ParseToken(token.Credential.Token)
-	pins, pinsErr := discovery.ParsePins(p.Config.DiscoveryCACertHashes)
-	return discovery.Wish{Servers: p.Config.Servers(), Token: parsed, Pins: pins}, errors.Join(err, pinsErr)
-}
-
 const readClusterInfo = "kubectl -n kube-public get configmap cluster-info -o yaml"
 
 // notFound is why the cluster was not found, and what to do about it.
 func (p *Patient) notFound(err error, wish discovery.Wish) Result {
-	var e *discovery.Error
-	if !errors.As(err, &e) {
-		e = &discovery.Error{Reason: discovery.Reason(apiserver.ReasonOf(err)), Err: err}
-	}
+	e := discovery.ErrorOf(err)
 	verdict := Broken
 	switch e.Reason {
 	case discovery.NotSigned, discovery.Changed:

@@ -137,7 +137,7 @@ func followingIllnesses() []illness {
 		{name: "a file that is not there", make: both(followedFile(ours), func(n *sick) { n.remove(n.cfg.CAFile) }), check: check, verdict: Attention, says: []string{"does not follow caFile", "no such file", "change caFile"}},
 		{name: "a file that is empty", make: followedFile(says("")), check: check, verdict: Attention, says: []string{"is empty", "still being written"}},
 		{name: "a file that is half written", make: followedFile(func(n *sick) string { return ours(n) + ours(n)[:300] }), check: check, verdict: Attention, says: []string{"is not complete"}},
-		{name: "a file with a private key", make: followedFile(func(n *sick) string { return string(n.current("kubelet-client")) }), check: check, verdict: Attention, says: []string{"holds a PRIVATE KEY"}},
+		{name: "a file with a private key", make: followedFile(func(n *sick) string { return string(n.current("kubelet-client")) }), check: check, verdict: Attention, says: []string{"holds a private key"}},
 		{name: "a file with nothing that is valid any more", make: followedFile(func(n *sick) string { return string(newAuthority(n.t, "old", n.now.Add(-day)).pem) }), check: check, verdict: Attention, says: []string{"only certificates that have expired"}},
 		{name: "a file that others may change", make: both(followedFile(ours), chmod(0o666, func(n *sick) string { return n.cfg.CAFile })), check: check, verdict: Attention, says: []string{"writable by others", "chmod go-w"}, mends: true},
 		{name: "a file whose last CA ends soon", make: followedFile(func(n *sick) string { return string(newAuthority(n.t, "old", n.now.Add(10*day)).pem) }), check: check, verdict: Attention, says: []string{"ends at", "in 10 days"}},

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 
-	"github.com/bootstrap-agent/bootstrap-agent/internal/kubeconfig"
+	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
 )
 
 // ownEndpoint is about an API server, or a way to it, that runs on this very machine as a static pod: it is there only when the kubelet
@@ -40,7 +40,7 @@ func ownEndpoint(_ context.Context, p *Patient) []Result {
 
 func address(server string) (host, port string) {
 	u, err := url.Parse(server)
-	if err != nil || kubeconfig.CheckServer(server) != nil {
+	if err != nil || apiserver.CheckServer(server) != nil {
 		return "", ""
 	}
 	if port = u.Port(); port == "" {

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/cluster-bootstrap/token/jws"
-
 	"github.com/bootstrap-agent/bootstrap-agent/internal/apiserver"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/certdir"
 	"github.com/bootstrap-agent/bootstrap-agent/internal/discovery"
@@ -116,8 +114,7 @@ func (p *Patient) refusedToken(ctx context.Context, w *way, text string) Result 
 			"(kubeadm token create); "+p.anotherToken(), lookAtToken(id))
 }
 
-// signedWith says whether cluster-info is signed with a token of this ID, and whether with this secret (a detached JWS with HS256,
-// RFC 7515 appendix F).
+// signedWith says whether cluster-info is signed with a token of this ID, and whether with this secret.
 func (p *Patient) signedWith(ctx context.Context, w *way, token discovery.Token) (known, right bool) {
 	stranger, err := apiserver.New(w.endpoint, apiserver.Credential{}, p.UserAgent, p.Clock)
 	if err != nil {
@@ -130,6 +127,5 @@ func (p *Patient) signedWith(ctx context.Context, w *way, token discovery.Token)
 	if err != nil {
 		return false, false
 	}
-	signature, known := info.Signatures[token.ID]
-	return known, known && jws.DetachedTokenIsValid(signature, info.Kubeconfig, token.ID, token.Secret)
+	return token.Signed(info)
 }

@@ -17,7 +17,7 @@ func endpointOf(cluster *clientcmdapi.Cluster) (apiserver.Endpoint, error) {
 	if cluster.InsecureSkipTLSVerify {
 		return apiserver.Endpoint{}, errors.New("insecure-skip-tls-verify is set: whoever answers would get the credential; remove it and give certificate-authority-data")
 	}
-	if err := CheckServer(cluster.Server); err != nil {
+	if err := apiserver.CheckServer(cluster.Server); err != nil {
 		return apiserver.Endpoint{}, err
 	}
 	if cluster.ProxyURL != "" {
@@ -31,9 +31,6 @@ func endpointOf(cluster *clientcmdapi.Cluster) (apiserver.Endpoint, error) {
 	}
 	return apiserver.Endpoint{Server: cluster.Server, TLSServerName: cluster.TLSServerName, ProxyURL: cluster.ProxyURL, CA: ca}, nil
 }
-
-// CheckServer is [apiserver.CheckServer].
-func CheckServer(server string) error { return apiserver.CheckServer(server) }
 
 func caOf(cluster *clientcmdapi.Cluster) ([]byte, error) {
 	ca, field := cluster.CertificateAuthorityData, "certificate-authority-data"

@@ -167,7 +167,7 @@ func nameable(name string) bool {
 func usable(k kubeconfig.Kubelet) bool {
 	proxy, err := url.Parse(k.Endpoint.ProxyURL)
 	all := k.Endpoint.Server + k.Endpoint.TLSServerName + k.Endpoint.ProxyURL + k.KubeletServer
-	return kubeconfig.CheckServer(k.Endpoint.Server) == nil && (k.KubeletServer == "" || kubeconfig.CheckServer(k.KubeletServer) == nil) &&
+	return apiserver.CheckServer(k.Endpoint.Server) == nil && (k.KubeletServer == "" || apiserver.CheckServer(k.KubeletServer) == nil) &&
 		err == nil && (k.Endpoint.ProxyURL == "" || proxy.Host != "") && strings.ToValidUTF8(all, "") == all
 }
 

@@ -82,7 +82,7 @@ func (r *Reader) LoadKubelet(path string) (*Kubelet, error) {
 	if config, err := clientcmd.Load(file.Data); err == nil && config.Clusters[agentClusterName] != nil {
 		k.KubeletServer = k.Endpoint.Server
 		k.Endpoint.Server = config.Clusters[agentClusterName].Server
-		if err := CheckServer(k.Endpoint.Server); err != nil {
+		if err := apiserver.CheckServer(k.Endpoint.Server); err != nil {
 			return nil, fmt.Errorf("kubelet kubeconfig %s: cluster %s: %w", path, agentClusterName, err)
 		}
 	}

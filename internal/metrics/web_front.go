@@ -45,13 +45,14 @@ func (s *server) inner(pages http.Handler) http.Handler {
 		if c, ok := r.Context().Value(connectionKey{}).(net.Conn); ok {
 			s.open.answer(c)
 		}
-		if in, ok := r.Context().Value(letInKey{}).(*bool); ok {
-			*in = true
+		if letIn, ok := r.Context().Value(letInKey{}).(func()); ok {
+			letIn()
 		}
 		pages.ServeHTTP(w, r)
 	})
 }
 
+// letInKey has in a request's context what is to be done once its password was right.
 type letInKey struct{}
 
 // outer is called first: it spares exporter-toolkit what needs no look at a password, and the node's CPU too many looks.
@@ -75,11 +76,8 @@ func (s *server) outer(toolkit http.Handler) http.Handler {
 			http.Error(w, "too many unknown passwords", http.StatusTooManyRequests)
 			return
 		}
-		in := false
-		toolkit.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), letInKey{}, &in)))
-		if in {
-			known.add(key)
-		}
+		letIn := func() { known.add(key) } // before anything is answered: the next scrape may come at once
+		toolkit.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), letInKey{}, letIn)))
 	})
 }
 

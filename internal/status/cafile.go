@@ -12,7 +12,7 @@ func (j *judge) followed() {
 	if j.cfg.CAFile == "" {
 		return
 	}
-	_, _, err := certdir.ReadAuthorities(j.cfg.CAFile, j.Now)
+	_, err := certdir.ReadAuthorities(j.cfg.CAFile, j.Now)
 	if err == nil {
 		return
 	}
